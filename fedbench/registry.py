@@ -1,0 +1,99 @@
+"""Registries: how the harness finds methods, datasets, splits and backbones that it does not know by name.
+
+A registry fills itself on first use: from the modules it was given (a package counts as all its modules) and
+from the entry-point group `fedbench.<kind>s`, through which other packages add to the zoo. `bench run --plugin
+FILE.py` loads a file, whose `@METHODS.register(...)` lines then take effect.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from fedbench.errors import FedbenchError, unknown
+
+Registered = TypeVar("Registered", bound=type)
+
+
+class Registry:
+    """Names to classes. Names are matched exactly; a duplicate is refused."""
+
+    def __init__(self, kind: str, *sources: str):
+        """`sources` are dotted names of modules or packages whose import registers the entries."""
+        self.kind = kind
+        self._sources = sources
+        self._entries: dict[str, type] = {}
+        self._filled = False
+
+    def register(self, name: str) -> Callable[[Registered], Registered]:
+        """Class decorator: `@METHODS.register("FedPGP")`. Sets `cls.name`.
+
+        Raises:
+            FedbenchError: the name is taken by another class.
+        """
+
+        def add(cls: Registered) -> Registered:
+            taken = self._entries.get(name)
+            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise FedbenchError(f"{self.kind} '{name}' is registered twice: in {taken.__module__} and {cls.__module__}")
+            cls.name = name  # type: ignore[attr-defined]
+            self._entries[name] = cls
+            return cls
+
+        return add
+
+    def __getitem__(self, name: str) -> type:
+        self._fill()
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __contains__(self, name: str) -> bool:
+        self._fill()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        self._fill()
+        return iter(sorted(self._entries, key=str.lower))
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        for source in self._sources:
+            module = importlib.import_module(source)
+            for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+                importlib.import_module(f"{source}.{info.name}")
+        for point in entry_points(group=f"fedbench.{self.kind}s"):
+            point.load()
+
+
+def load_plugin(path: Path) -> ModuleType:
+    """Import a Python file that registers methods, datasets or splits.
+
+    Raises:
+        FedbenchError: no such file, or it does not import.
+    """
+    if not path.is_file():
+        raise FedbenchError(f"plug-in {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"fedbench_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise FedbenchError(f"plug-in {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except FedbenchError:
+        raise
+    except Exception as error:
+        raise FedbenchError(f"plug-in {path} does not import: {type(error).__name__}: {error}") from error
+    return module
+
+
+METHODS = Registry("method", "fedbench.methods")
+DATASETS = Registry("dataset", "fedbench.datasets")
+SPLITS = Registry("split", "fedbench.splits")
+BACKBONES = Registry("backbone", "fedbench.world.backbone")

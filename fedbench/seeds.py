@@ -1,0 +1,25 @@
+"""Random streams by name. Nothing in fedbench draws from a shared or global generator.
+
+A stream is a pure function of (seed, purpose, names): `stream(3, "batches", round=2, client=7)` gives the same
+numbers in any order, on any worker, after any resume. Draws are made on the CPU, so that a GPU sees the same.
+"""
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def _entropy(seed: int, purpose: str, names: dict[str, int | str]) -> int:
+    text = "/".join([str(seed), purpose, *(f"{key}={names[key]}" for key in sorted(names))])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+
+def stream(seed: int, purpose: str, **names: int | str) -> np.random.Generator:
+    """A numpy generator for one purpose, for example `stream(seed, "shots")`."""
+    return np.random.Generator(np.random.PCG64(_entropy(seed, purpose, names)))
+
+
+def torch_stream(seed: int, purpose: str, **names: int | str) -> torch.Generator:
+    """A CPU torch generator for one purpose, for example `torch_stream(seed, "init")`."""
+    return torch.Generator().manual_seed(_entropy(seed, purpose, names) & (2**63 - 1))

@@ -1,0 +1,166 @@
+"""Datasets and tasks: what a split makes of a dataset, and what a federation trains and is tested on."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image as PILImage
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One labelled image. `key` names it for ever: a path relative to the dataset's folder, with `/`."""
+
+    key: str
+    label: int
+    domain: str = ""
+
+
+class Dataset(ABC):
+    """Images with labels, in train, val and test parts. Subclasses live in `datasets/`, one file each.
+
+    The constructor reads the split and checks the files.
+
+    Attributes:
+        classnames: names in label order, as they go into prompts ("_" becomes a space there).
+        parts: "train", "val", "test" to items, in the order of the split file (few-shot draws depend on it).
+        source: which split this is: "zhou" (CoOp's JSON), "official", "own" (made here, seeded), "built-in".
+        missing: number of items of the split whose file is absent and was left out under `allow_missing`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    citation: ClassVar[str]
+
+    classnames: tuple[str, ...]
+    parts: Mapping[str, tuple[Item, ...]]
+    source: str
+    missing: int = 0
+
+    @abstractmethod
+    def __init__(self, root: Path, *, allow_missing: bool = False):
+        """Read the dataset below the users' data folder `root`.
+
+        Raises:
+            FedbenchError: folder, split or images missing or unreadable: named, counted, with the way out.
+        """
+
+    @abstractmethod
+    def open(self, item: Item) -> PILImage.Image:
+        """The image in RGB.
+
+        Raises:
+            FedbenchError: the file is missing or is no image.
+        """
+
+    @abstractmethod
+    def fingerprint(self, item: Item) -> str:
+        """Changes when the image's content changes (files: size and time of change). Keys the feature cache."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A test set with its label space. Labels of `items` index `classnames`."""
+
+    classnames: tuple[str, ...]
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """An accuracy in percent: the unweighted mean over clients of the client's accuracy on its rows of a pool.
+
+    `rows[k]` are the rows of `pool` that count for client k; `None` means all rows, for every client.
+    """
+
+    pool: str
+    rows: tuple[tuple[int, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client. Labels of `train` index the task's `classnames`."""
+
+    name: str
+    train: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a split makes of a dataset for one seed: a pure function of its arguments.
+
+    Attributes:
+        protocol: name of the split.
+        dataset: where the images are.
+        classnames: the label space of training (all base classes, though a client owns only a few).
+        clients: training data, disjoint.
+        pools: test sets by name.
+        metrics: accuracies by name, in the order of the table's columns; `val` metrics serve selection only.
+        columns: the metrics that the table shows.
+        summary: "hm" if the table ends with the harmonic mean of the columns, else "".
+    """
+
+    protocol: str
+    dataset: Dataset
+    classnames: tuple[str, ...]
+    clients: tuple[Client, ...]
+    pools: Mapping[str, Pool]
+    metrics: Mapping[str, Metric]
+    columns: tuple[str, ...]
+    summary: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def description(self) -> dict[str, object]:
+        """Everything that decides a number, as JSON: the classes and images of every client and pool."""
+
+        def rows(items: tuple[Item, ...]) -> list[list[object]]:
+            return [[i.key, i.label] for i in items]
+
+        return {
+            "protocol": self.protocol,
+            "dataset": self.dataset.name,
+            "source": self.dataset.source,
+            "classnames": list(self.classnames),
+            "clients": {c.name: rows(c.train) for c in self.clients},
+            "pools": {n: {"classnames": list(p.classnames), "items": rows(p.items)} for n, p in self.pools.items()},
+            "metrics": {n: [m.pool, m.rows] for n, m in self.metrics.items()},
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 of `description()`, 16 hex digits: two cells with one hash saw the same split."""
+        return hashlib.sha256(json.dumps(self.description(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of training images per client. (clients,)"""
+        return np.array([len(c.train) for c in self.clients])
+
+
+class Split(ABC):
+    """A protocol: turns a dataset into a task. One file each in `fedbench/splits/`, found through the registry."""
+
+    name: ClassVar[str]
+
+    class Options(BaseModel):
+        """The protocol's parameters; unknown keys are refused."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, options: "Split.Options"):
+        self.options = options
+
+    @abstractmethod
+    def make(self, dataset: Dataset, *, seed: int) -> Task:
+        """The task for one seed; draws only from named streams.
+
+        Raises:
+            FedbenchError: the combination is impossible; the message gives the numbers that would work.
+        """
