@@ -7,7 +7,6 @@ shape is what its combination says, and none of the 40 benchmark combinations is
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ MAX_DIFFICULTY = 0.7
 MAX_FILLERS = 16
 _DOMAIN_SHARES = {"photo": 0.70, "sketch": 0.10, "negative": 0.10, "flat": 0.10}
 
-# {} is the phrase; a template with {trait} is used only with a trait that the image has
+# {} is the phrase; TRAIT_TEMPLATES say something that must be true of the image
 TEMPLATES = (
     "a photo of a {}.", "a photo of a {}.", "a {}.", "{}", "an image of a {}.", "a picture of the {}.", "one {}.",
     "this is a {}.", "a photo of the {}.", "there is a {} in the scene.", "a close view of a {}.",
@@ -52,13 +51,20 @@ FILLERS = tuple(
 )
 
 
+class Caption(NamedTuple):
+    """A caption, and the attributes and traits that it claims its image has."""
+
+    text: str
+    claims: frozenset[str]
+
+
 class Pair(NamedTuple):
     """One pretraining example."""
 
     image: Image.Image  # RGB, 32 x 32
     attributes: Attributes
     traits: frozenset[str]
-    caption: str
+    caption: Caption
 
 
 def phrases(attributes: Attributes) -> tuple[str, ...]:
@@ -78,21 +84,20 @@ def phrases(attributes: Attributes) -> tuple[str, ...]:
     )
 
 
-def templates(traits: frozenset[str]) -> tuple[str, ...]:
-    """The templates that are true of an image with these traits."""
-    return TEMPLATES + tuple(itertools.chain.from_iterable(TRAIT_TEMPLATES[t] for t in sorted(traits)))
-
-
 # half of all captions name all three, mostly in the benchmark's word order, as that is what has to be composed
 _PHRASE_SHARES = np.array([0.48, 0.06, 0.05, 0.05, 0.09, 0.07, 0.05] + [0.05 / 3] * 9)
 
 
-def caption(attributes: Attributes, traits: frozenset[str], rng: np.random.Generator) -> str:
+def caption(attributes: Attributes, traits: frozenset[str], rng: np.random.Generator) -> Caption:
     """A random true caption of an image with these attributes and traits."""
     options = phrases(attributes)
     phrase = options[rng.choice(len(options), p=_PHRASE_SHARES / _PHRASE_SHARES.sum())]
-    frames = TEMPLATES if rng.random() < 0.65 else templates(traits)
-    return " ".join([*_fillers(rng), frames[rng.integers(len(frames))].format(phrase)])
+    frames, trait = TEMPLATES, ""
+    if rng.random() < 0.35:
+        trait = sorted(traits)[rng.integers(len(traits))]
+        frames = TRAIT_TEMPLATES[trait]
+    text = " ".join([*_fillers(rng), frames[rng.integers(len(frames))].format(phrase)])
+    return Caption(text, frozenset([*(word for word in attributes if word in phrase.split()), *([trait] if trait else [])]))
 
 
 def _fillers(rng: np.random.Generator) -> list[str]:

@@ -1,0 +1,116 @@
+"""The frozen CLIP that a cell runs on: two towers, a logit scale, and where they came from."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from fedbench.clip.blocks import freeze
+from fedbench.clip.image import ImageTower
+from fedbench.clip.text import TextTower
+from fedbench.errors import FedbenchError
+
+IMAGES_AT_ONCE = 256
+"""Images in one pass of the frozen image tower."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How pixels are prepared: side in pixels, mean and standard deviation per channel, interpolation."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+
+
+class FrozenCLIP:
+    """A CLIP whose weights never change.
+
+    Attributes:
+        name: the backbone as the user names it, without paths.
+        label: "" for real weights, "miniature" or "untrained" otherwise; every table says so.
+        model: open_clip's module, frozen (its own `encode_image` / `encode_text` are the reference).
+        text: our text tower.
+        image: our image tower; None where open_clip's image encoder is no plain ViT (ResNet, timm): such a
+            backbone serves methods that leave the image tower alone.
+        logit_scale: exp(logit_scale), a float.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer, *, name: str, preprocess: Preprocess, label: str = ""):
+        self.weights_hash = hash_weights(model)
+        self.model = freeze(model)
+        self.name, self.preprocess, self.label = name, preprocess, label
+        self.text = TextTower(_text_modules(model, name), tokenizer)
+        self.image = ImageTower(model.visual) if _is_plain_vit(model.visual) else None
+        self.logit_scale = model.logit_scale.exp().item()
+        self.precision = "float32"
+
+    def to(self, device: torch.device | str, *, precision: str = "float32") -> "FrozenCLIP":
+        """Move the weights; with `precision="bf16"` the towers' matrices are stored and multiplied in bfloat16."""
+        self.model.to(device)
+        if precision == "bf16":
+            for module in self.model.modules():
+                if isinstance(module, nn.Linear | nn.MultiheadAttention | nn.Conv2d):
+                    module.to(torch.bfloat16)
+        self.precision = precision
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+    @cached_property
+    def embed_dim(self) -> int:
+        """Width of the joint space."""
+        with torch.no_grad():
+            size = self.preprocess.size
+            return self.encode_image(torch.zeros(1, 3, size, size, device=self.device)).shape[-1]
+
+    def autocast(self) -> torch.autocast:
+        """The context in which towers run: bfloat16 matrix products, or nothing in float32."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Image features, not normalised, in float32. (images, 3, side, side) → (images, embed)"""
+        with self.autocast():
+            if self.image is None:
+                return self.model.encode_image(pixels).float()
+            return self.image.encode(self.image.tokens(pixels[None]))[0].float()
+
+
+def hash_weights(model: nn.Module) -> str:
+    """sha256 over names and values of all weights, 16 hex digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _text_modules(model: nn.Module, name: str) -> nn.Module:
+    """The module that holds the text tower.
+
+    Raises:
+        FedbenchError: not the causal text transformer of CLIP.
+    """
+    text = getattr(model, "text", model)
+    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
+    if getattr(text, "attn_mask", None) is None or pool not in ("argmax", "eos") or getattr(text, "cls_emb", None) is not None:
+        raise FedbenchError(f"backbone '{name}': its text encoder is not CLIP's causal transformer with [EOT] pooling; use a CLIP model")
+    return text
+
+
+def _is_plain_vit(visual: nn.Module) -> bool:
+    import open_clip.transformer as oc
+
+    return (
+        isinstance(visual, oc.VisionTransformer)
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.final_ln_after_pool
+        and all(type(block) is oc.ResidualAttentionBlock for block in visual.transformer.resblocks)
+    )

@@ -1,0 +1,69 @@
+"""A grid: what the user asked for, before it becomes cells."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fedbench.config import RunConfig
+
+_RUN = RunConfig.model_fields
+
+
+class GridConfig(BaseModel):
+    """A named grid: the product of methods, datasets, shots and seeds under one protocol.
+
+    A suite file holds these keys, and each has its flag (`local_epochs` is `--local-epochs`). Types are strict:
+    `rounds = "ten"` or `rounds = true` is refused. A single value stands for a list of one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = "run"
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    split: str = _RUN["split"].default
+    split_options: dict[str, Any] = {}
+    shots: tuple[int, ...] = Field(default=(), description="the split's option of that name; one cell for each")
+    seeds: tuple[int, ...] = (1, 2, 3)
+    backbone: str = _RUN["backbone"].default
+    rounds: int = Field(default=_RUN["rounds"].default, ge=0)
+    local_epochs: int = Field(default=_RUN["local_epochs"].default, ge=1)
+    batch_size: int = Field(default=_RUN["batch_size"].default, ge=1)
+    participation: float = Field(default=_RUN["participation"].default, gt=0, le=1)
+    views: int | None = Field(default=_RUN["views"].default, ge=0)
+    evaluate_every: int = Field(default=_RUN["evaluate_every"].default, ge=1)
+    precision: Literal["auto", "float32", "bf16"] = Field(default="auto", description="auto: bf16 on CUDA, else float32")
+    quirks: tuple[str, ...] = Field(default=(), description="'QUIRK' for every method that has it, or 'METHOD:QUIRK'")
+    set: dict[str, Any] = Field(default={}, description="'KEY', 'METHOD.KEY' or 'SPLIT.KEY' to a value")
+
+    @field_validator("methods", "datasets", "shots", "seeds", "quirks", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: Any) -> Any:
+        """Lists (TOML has no tuples) and single values become tuples; repeated entries count once."""
+        values = value if isinstance(value, list | tuple) else (value,)
+        try:
+            return tuple(dict.fromkeys(values))
+        except TypeError:  # unhashable entries: the field's own type check names them
+            return tuple(values)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_from_zero(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(seed < 0 for seed in value):
+            raise ValueError("seeds are 0 or more")
+        return value
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        """TOML reads the unquoted key `FedPGP.mu = 1` as a table in a table; here it is "FedPGP.mu" again."""
+        if not isinstance(value, dict):
+            return value
+        flat: dict[str, Any] = {}
+        for key, entry in value.items():
+            flat |= {f"{key}.{k}": v for k, v in entry.items()} if isinstance(entry, dict) else {key: entry}
+        return flat
+
+
+FIXED = ("split", "backbone", "rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every", "precision")
+"""Fields of `RunConfig` that all cells of one store share: cells that differ here do not belong in one table."""

@@ -1,0 +1,129 @@
+"""Running the cells of a grid that are not done, and saying what became of each."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedbench.config import RunConfig, Runtime
+from fedbench.grid.cell import Outcome
+from fedbench.grid.progress import Display
+from fedbench.grid.store import Store
+from fedbench.grid.workers import InProcess, Pool, Runner
+
+VERBS = {"queued": "run", "running": "wait", "interrupted": "resume", "done": "keep", "failed": "leave", "skipped": "leave"}
+"""What a run does with a cell in each state ("wait": another process runs it, and may not end it)."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, the state it is in, and what a run will do with it."""
+
+    config: RunConfig
+    state: str
+    reason: str
+    verb: str
+
+
+def plan(cells: list[RunConfig], store: Store, *, retry_failed: bool) -> list[Planned]:
+    """What a run would do. Changes nothing on disk."""
+    planned = []
+    for config in cells:
+        status = store.folder(config.cell).status
+        verb = VERBS[status.state]
+        if retry_failed and verb == "leave":
+            verb = "retry"
+        planned.append(Planned(config, status.state, status.reason, verb))
+    return planned
+
+
+def execute(
+    planned: list[Planned],
+    store: Store,
+    runtime: Runtime,
+    *,
+    jobs: int,
+    plugins: tuple[Path, ...],
+    display: Display,
+) -> list[Outcome]:
+    """Run what is to be run, `jobs` cells at a time; one outcome for each cell of the plan, in its order.
+
+    A failed cell does not stop the others. Cells that another process is running are waited for, and taken over
+    if it ends without finishing them.
+
+    Raises:
+        FedbenchError: the disk is full.
+        KeyboardInterrupt: Ctrl-C. The workers are gone then, and the same plan continues.
+    """
+    outcomes = {p.config.cell: Outcome(p.config.cell, p.state, p.reason, ran=False) for p in planned}
+    waiting = deque(p.config for p in planned if p.verb not in ("keep", "leave"))
+    for p in planned:
+        if p.verb == "retry":
+            store.folder(p.config.cell).retry()
+    if not waiting:
+        return list(outcomes.values())
+    runner = _runner(runtime, jobs=min(jobs, len(waiting)), plugins=plugins, display=display)
+    try:
+        for outcome in _run(waiting, store, runner, display):
+            outcomes[outcome.cell] = outcome
+    finally:
+        runner.close()
+    return list(outcomes.values())
+
+
+def _run(waiting: deque[RunConfig], store: Store, runner: Runner, display: Display) -> list[Outcome]:
+    configs = {config.cell: config for config in waiting}
+    finished: list[Outcome] = []
+    told: set[str] = set()
+    while waiting or runner.active():
+        while waiting and runner.ready():
+            config = _next(waiting, store)
+            if config is None:
+                break
+            runner.submit(config, store.folder(config.cell).path)
+        for outcome in runner.poll():
+            if outcome.state in ("busy", "again"):
+                waiting.appendleft(configs[outcome.cell])
+                continue
+            if outcome.state == "failed" and store.folder(outcome.cell).status.state != "failed":
+                store.folder(outcome.cell).mark("failed", outcome.reason)  # its worker could not say so itself
+            finished.append(outcome)
+            display.finish(outcome)
+        if waiting and not runner.active():
+            _tell_waiting(waiting, store, display, told)
+    return finished
+
+
+def _next(waiting: deque[RunConfig], store: Store) -> RunConfig | None:
+    """The first waiting cell that no other process holds."""
+    for config in waiting:
+        if not store.folder(config.cell).locked:
+            waiting.remove(config)
+            return config
+    return None
+
+
+def _tell_waiting(waiting: deque[RunConfig], store: Store, display: Display, told: set[str]) -> None:
+    """All that is left runs in other processes: say so once for each, and give them time."""
+    held = [config.cell for config in waiting if store.folder(config.cell).locked]
+    for cell in held:
+        if cell not in told:
+            told.add(cell)
+            display.line(f"{cell} is run by another process ({store.folder(cell).status.pid}); waiting for it")
+    if len(held) == len(waiting):
+        time.sleep(0.3)
+
+
+def _runner(runtime: Runtime, *, jobs: int, plugins: tuple[Path, ...], display: Display) -> Runner:
+    if jobs == 1:
+        return InProcess(runtime, report=display.update)
+    return Pool(runtime, jobs=jobs, gpus=_gpus(runtime.device), plugins=plugins, report=display.update)
+
+
+def _gpus(device: str) -> int:
+    """How many GPUs to spread workers over: all visible ones for "cuda", none to choose from for "cuda:1"."""
+    if device != "cuda":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,197 @@
+"""Where cells run: in this process, or in a pool of spawned workers."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from fedbench.config import RunConfig, Runtime
+from fedbench.grid.cell import Outcome, run
+from fedbench.registry import load_plugin
+
+Report = Callable[[str, str, int, int], None]
+"""`report(cell, phase, done, total)`"""
+
+
+class Runner(Protocol):
+    """Takes cells and gives outcomes."""
+
+    def ready(self) -> bool:
+        """Whether it takes another cell now."""
+
+    def active(self) -> bool:
+        """Whether an outcome is to come."""
+
+    def submit(self, config: RunConfig, path: Path) -> None:
+        """Take a cell, to be run in the folder `path`."""
+
+    def poll(self) -> list[Outcome]:
+        """Outcomes since the last call; waits for a moment if there are none."""
+
+    def close(self) -> None:
+        """End what is still running, at once."""
+
+
+class InProcess:
+    """One cell at a time, here."""
+
+    def __init__(self, runtime: Runtime, *, report: Report):
+        self._runtime, self._report = runtime, report
+        self._next: tuple[RunConfig, Path] | None = None
+
+    def ready(self) -> bool:
+        return self._next is None
+
+    def active(self) -> bool:
+        return self._next is not None
+
+    def submit(self, config: RunConfig, path: Path) -> None:
+        self._next = (config, path)
+
+    def poll(self) -> list[Outcome]:
+        if self._next is None:
+            return []
+        config, path = self._next
+        self._next = None
+        return [run(config, self._runtime, path=path, progress=lambda *at: self._report(config.cell, *at))]
+
+    def close(self) -> None:
+        pass
+
+
+class Pool:
+    """`jobs` worker processes; on CUDA each keeps to one GPU, round robin.
+
+    If a worker dies (the kernel kills it when memory is short), Python ends the whole pool and does not say which
+    one it was. The cells that were running are then run again alone, one after the other: the one that is alone
+    when it happens again has failed.
+    """
+
+    def __init__(self, runtime: Runtime, *, jobs: int, gpus: int, plugins: tuple[Path, ...], report: Report):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = runtime.threads or max(1, cores // jobs)
+        self._runtime = runtime.model_copy(update={"threads": threads})
+        self._jobs, self._gpus, self._plugins, self._report = jobs, gpus, plugins, report
+        self._context = multiprocessing.get_context("spawn")
+        self._running: dict[Future[Outcome], str] = {}
+        self._suspects: set[str] = set()
+        self._open()
+
+    def ready(self) -> bool:
+        return len(self._running) < (1 if self._suspects else self._jobs)
+
+    def active(self) -> bool:
+        return bool(self._running)
+
+    def submit(self, config: RunConfig, path: Path) -> None:
+        # Workers inherit the mask: Ctrl-C, which a terminal sends to all of them, is for this process to answer.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._running[self._executor.submit(_work, config, path)] = config.cell
+        except BrokenProcessPool:  # it died after its last cell; that is nobody's fault
+            self._open()
+            self._running[self._executor.submit(_work, config, path)] = config.cell
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def poll(self) -> list[Outcome]:
+        wait(self._running, timeout=0.1, return_when=FIRST_COMPLETED)
+        self._drain()
+        outcomes: list[Outcome] = []
+        broken: list[str] = []
+        for future in [f for f in self._running if f.done()]:
+            cell = self._running.pop(future)
+            try:
+                outcomes.append(future.result())
+                self._suspects.discard(cell)
+            except BrokenProcessPool:
+                broken.append(cell)
+        if broken:
+            outcomes += self._after_death([*broken, *self._running.values()])
+        return outcomes
+
+    def close(self) -> None:
+        for process in self._processes():
+            process.terminate()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self) -> None:
+        self._others = set(multiprocessing.active_children())
+        self._events = self._context.Queue()
+        number = self._context.Value("i", 0)
+        arguments = (os.getpid(), self._events, number, self._gpus, self._runtime, self._plugins)
+        self._executor = ProcessPoolExecutor(
+            self._jobs, mp_context=self._context, initializer=_begin_worker, initargs=arguments
+        )
+
+    def _processes(self) -> set[BaseProcess]:
+        return set(multiprocessing.active_children()) - self._others
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._report(*self._events.get_nowait())
+            except queue.Empty:
+                return
+
+    def _after_death(self, cells: list[str]) -> list[Outcome]:
+        self.close()
+        for process in self._processes():
+            process.join()  # so that the cells' locks are free
+        self._running.clear()
+        self._open()
+        if len(cells) == 1:
+            self._suspects.discard(cells[0])
+            return [Outcome(cells[0], "failed", "its worker process died; was memory short? try fewer --jobs")]
+        self._suspects.update(cells)
+        return [Outcome(cell, "again") for cell in cells]
+
+
+_worker: dict[str, Any] = {}
+"""A worker's runtime and event queue, set once when it starts."""
+
+
+def _begin_worker(
+    parent: int, events: Any, number: Any, gpus: int, runtime: Runtime, plugins: tuple[Path, ...]
+) -> None:
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    with number.get_lock():
+        index, number.value = number.value, number.value + 1
+    if gpus:
+        runtime = runtime.model_copy(update={"device": f"cuda:{index % gpus}"})
+    for plugin in plugins:
+        load_plugin(plugin)
+    events.cancel_join_thread()
+    _worker.update(runtime=runtime, events=events)
+
+
+def _die_with(parent: int) -> None:
+    """End this worker when the process that started it is gone (kill -9): it would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(config: RunConfig, path: Path) -> Outcome:
+    return run(config, _worker["runtime"], path=path, progress=_Throttled(config.cell))
+
+
+class _Throttled:
+    """Sends progress to the main process, at most five times a second in one phase."""
+
+    def __init__(self, cell: str):
+        self._cell, self._phase, self._last = cell, "", 0.0
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if phase != self._phase or done >= total or now - self._last > 0.2:
+            self._phase, self._last = phase, now
+            _worker["events"].put((self._cell, phase, done, total))

@@ -1,0 +1,200 @@
+"""The contract that every method of the zoo implements. Read `methods/promptfl.py` for the smallest example."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from fedbench.clip.blocks import UNCHANGED, Hooks
+from fedbench.clip.model import FrozenCLIP
+from fedbench.clip.prompts import Prompt, PromptTree, build_tree
+from fedbench.config import validated
+from fedbench.errors import FedbenchError, unknown
+
+Tensors = dict[str, Tensor]
+"""A method's tensors by name. In the engine each carries the clients axis first."""
+
+MOMENTUM_LEAK = {
+    "momentum-leak": "one SGD serves all clients: its momentum goes from client to client and from round to round"
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One local step of several clients.
+
+    Attributes:
+        images: what the method's `image_input` asks for. (clients, batch, ...)
+        labels: places in the label space of training. (clients, batch)
+        valid: False where a client has fewer images than the batch is wide. (clients, batch) bool
+        received: the shared tensors that the clients got from the server at the start of the round.
+    """
+
+    images: Tensor
+    labels: Tensor
+    valid: Tensor
+    received: Tensors
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What to switch so that the method does what a golden file recorded."""
+
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    quirks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Official:
+    """What the authors' code calls things, so that `bench parity` can compare with its recorded numbers.
+
+    Attributes:
+        files: stems of golden files of this method; `federated_<stem>` belongs to it too.
+        tensors: our tensor names to theirs; theirs may end in `[i]`, a row of a larger tensor.
+        hyper: their hyper-parameter names to ours; equal names need no entry.
+        variants: prefixes of keys in the files to switches; "" is the file's main body.
+        excluded: files of the method that are not reproduced, with the reason.
+    """
+
+    files: tuple[str, ...]
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    hyper: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
+    excluded: Mapping[str, str] = field(default_factory=dict)
+
+
+class Method(ABC):
+    """A way to adapt a frozen CLIP in a federation. One file in `methods/`, found through the registry.
+
+    All tensors of a step carry a leading clients axis: the engine trains several clients in one pass, and sums
+    their losses before `backward`, so that each client's gradient is its own.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    """Authors, title, venue, year."""
+    code: ClassVar[str] = ""
+    """The authors' repository and commit, where there is one."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Tensors that the server averages. Everything else stays with the client."""
+    quirks: ClassVar[Mapping[str, str]] = {}
+    """Released behaviours that differ from the paper: name and one line. Off by default."""
+    image_input: ClassVar[Literal["embedding"]] = "embedding"
+    """What `loss` and `logits` want of an image: the engine computes and caches up to there."""
+    optimizer_state: ClassVar[Literal["fresh", "kept"]] = "fresh"
+    """Momentum starts anew for each client and round (FedAvg), or stays with the client (training goes on)."""
+    official: ClassVar[Official | None] = None
+
+    class Hyper(BaseModel):
+        """Hyper-parameters with the paper's values; unknown keys are refused. Subclasses add their own."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        lr: PositiveFloat = 1e-3
+        momentum: NonNegativeFloat = 0.9
+        weight_decay: NonNegativeFloat = 5e-4
+
+    def __init__(
+        self,
+        clip: FrozenCLIP,
+        classnames: Sequence[str],
+        *,
+        hyper: Mapping[str, Any] | None = None,
+        quirks: Sequence[str] = (),
+    ):
+        """
+        Args:
+            clip: the backbone.
+            classnames: label space of training.
+            hyper: hyper-parameters that differ from the defaults.
+            quirks: names of released behaviours to switch on.
+
+        Raises:
+            FedbenchError: unknown or impossible hyper-parameter, unknown quirk.
+        """
+        self.clip = clip
+        self.classnames = tuple(classnames)
+        self.hyper: Any = validated(self.Hyper, dict(hyper or {}), where=self.name)
+        for quirk in quirks:
+            if quirk not in self.quirks:
+                raise unknown(f"quirk of {self.name}", quirk, self.quirks) if self.quirks else FedbenchError(
+                    f"{self.name} has no quirks: '{quirk}' does not apply"
+                )
+        self.active_quirks = frozenset(quirks)
+        self._trees: dict[tuple[str, ...], PromptTree] = {}
+
+    # -- what a method writes -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """The prompts of a label space, one per class, with slots where learned tokens stand."""
+
+    @abstractmethod
+    def init(self, rng: torch.Generator) -> Tensors:
+        """One client's tensors at the start, without the clients axis; all of them are trained. On the CPU."""
+
+    @abstractmethod
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """The terms of the training loss by name, weights included; their sum is minimised. Each (clients,)"""
+
+    @abstractmethod
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores of a trained model over any label space. images (clients, n, ...) → (clients, n, classes)"""
+
+    def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors) -> Tensors:
+        """The server's step: here FedAvg, weighted by numbers of training images.
+
+        Args:
+            uploads: the participants' shared tensors. (participants, ...)
+            counts: their numbers of training images. (participants,)
+            previous: the server's tensors before this round.
+        """
+        weights = (counts / counts.sum()).to(torch.float32)
+        return {name: torch.tensordot(weights.to(x.device), x, dims=1) for name, x in uploads.items()}
+
+    def skip(self) -> str | None:
+        """Why this method cannot run on this backbone, or None."""
+        return None
+
+    def probe(self, p: Tensors, batch: Batch) -> Tensors:
+        """Intermediate quantities under the names of the golden files, for `bench parity`."""
+        return {}
+
+    # -- what methods use -----------------------------------------------------------------------------------
+
+    def tree(self, classnames: Sequence[str]) -> PromptTree:
+        """`prompts(classnames)` packed for the text tower, on the backbone's device; made once per label space."""
+        key = tuple(classnames)
+        if key not in self._trees:
+            self._trees[key] = build_tree(self.prompts(key), length=self.clip.text.length).to(self.clip.device)
+        return self._trees[key]
+
+    def encode(self, tree: PromptTree, context: Tensor | None = None, hooks: Hooks = UNCHANGED) -> Tensor:
+        """Text features of length 1. context (clients, sets, n_ctx, width) → (clients, sets, classes, embed)"""
+        with self.clip.autocast():
+            features = self.clip.text.encode(tree, context, hooks)
+        return F.normalize(features.float(), dim=-1)
+
+    def cosine_logits(self, images: Tensor, text: Tensor) -> Tensor:
+        """CLIP's scores. (clients, n, embed), (clients, classes, embed) → (clients, n, classes)"""
+        return self.clip.logit_scale * F.normalize(images, dim=-1) @ text.transpose(1, 2)
+
+    @staticmethod
+    def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+        """Mean over each client's own images. logits (clients, batch, classes) → (clients,)"""
+        each = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="none")
+        return (each.view_as(batch.valid) * batch.valid).sum(1) / batch.valid.sum(1)
+
+    @staticmethod
+    def normal(*shape: int, rng: torch.Generator, std: float = 0.02) -> Tensor:
+        """A tensor from N(0, std²), CoOp's initialisation."""
+        return torch.randn(*shape, generator=rng) * std
+
+    def quirk(self, name: str) -> bool:
+        """Whether a released behaviour is switched on."""
+        return name in self.active_quirks

@@ -1,0 +1,125 @@
+"""Rows of a table: a method, and what sets this row apart from the method's other cells.
+
+Only cells that differ in nothing but the seed are pooled. A configuration key that takes several values for
+one (method, dataset, split, backbone) is written into the row's label, as in "FedPGP (mu=1)". A key that
+differs only between datasets (settings tuned per dataset) splits no row. Quirks are always in the label, as
+in "Prox [detached-prox]".
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedbench.config import RunConfig
+from fedbench.report.load import Store
+
+IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
+"""Keys with a place of their own in the table."""
+
+NESTED = ("hyper", "split_options")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row labels.
+
+    Attributes:
+        of: cell name to its row's label (finished and unfinished cells).
+        order: the labels as the table lists them.
+        method: label to the method's name.
+    """
+
+    of: Mapping[str, str]
+    order: tuple[str, ...]
+    method: Mapping[str, str]
+
+
+def rows(store: Store) -> Rows:
+    """Label every cell of the store; labels are the same in all of its tables and figures."""
+    cells = store.configs
+    keys = _varying(cells.values())
+    of = {name: _label(config, keys[config.method]) for name, config in cells.items()}
+    rank = _method_ranks(store, cells)
+
+    def place(name: str) -> tuple[Any, ...]:
+        config = cells[name]
+        values = [_sortable(flat(config).get(key)) for key in keys[config.method]]
+        return rank[config.method], len(config.quirks), config.quirks, values
+
+    ordered = sorted(cells, key=place)
+    return Rows(
+        of=of,
+        order=tuple(dict.fromkeys(of[name] for name in ordered)),
+        method={of[name]: cells[name].method for name in ordered},
+    )
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """The configuration but for IDENTITY: "hyper.mu", "split_options.shots", "rounds", ..."""
+    values = config.model_dump(mode="json", exclude=set(IDENTITY))
+    result: dict[str, Any] = {}
+    for key in NESTED:
+        result |= {f"{key}.{name}": value for name, value in values.pop(key).items()}
+    return result | values
+
+
+def canonical(value: Any) -> str:
+    """Equal texts for equal values (lists are not hashable)."""
+    return json.dumps(value, sort_keys=True)
+
+
+def shown(value: Any) -> str:
+    """A configuration value in a label: 1.0 as "1", lists with commas."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, list | tuple):
+        return ",".join(shown(v) for v in value)
+    return str(value) if isinstance(value, str | int) else canonical(value)
+
+
+def short(key: str) -> str:
+    """`hyper.mu` is shown as `mu`."""
+    return key.rsplit(".", 1)[-1]
+
+
+def _varying(configs: Iterable[RunConfig]) -> dict[str, tuple[str, ...]]:
+    """Per method, the keys that take several values where only the seed should differ."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    methods: dict[str, list[str]] = {}
+    for c in configs:
+        groups[c.method, c.dataset, c.split, c.backbone, canonical(c.quirks)].append(flat(c))
+        methods.setdefault(c.method, [])
+    for (method, *_), members in groups.items():
+        for key in dict.fromkeys(key for member in members for key in member):
+            values = {canonical(member.get(key, "unset")) for member in members}
+            if len(values) > 1 and key not in methods[method]:
+                methods[method].append(key)
+    return {method: tuple(sorted(keys)) for method, keys in methods.items()}
+
+
+def _label(config: RunConfig, keys: tuple[str, ...]) -> str:
+    values = flat(config)
+    names = [short(key) for key in keys]
+    clear = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
+    parts = [f"{name}={shown(values.get(key, 'unset'))}" for key, name in zip(keys, clear, strict=True)]
+    label = config.method + (f" ({', '.join(parts)})" if parts else "")
+    return label + (f" [{', '.join(config.quirks)}]" if config.quirks else "")
+
+
+def _method_ranks(store: Store, cells: Mapping[str, RunConfig]) -> dict[str, int]:
+    """The grid's order of methods; without one, methods that train nothing first, then the alphabet."""
+    static = {c.config.method for c in store.done if c.untrained_method}
+    alphabet = sorted({c.method for c in cells.values()}, key=lambda m: (m not in static, m.lower()))
+    listed = [cells[name].method for name in store.order if name in cells]
+    return {method: i for i, method in enumerate(dict.fromkeys([*listed, *alphabet]))}
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, then texts."""
+    if isinstance(value, int | float):
+        return 0, float(value), ""
+    return 1, 0.0, canonical(value)

@@ -1,0 +1,92 @@
+"""Paired comparison of methods: they see the same splits and seeds, so differences are taken pair by pair."""
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from fedbench.errors import FedbenchError, unknown
+from fedbench.report.tables import HM, Table
+
+FEWEST = 5
+"""With fewer pairs a signed-rank test cannot say anything (five pairs: p is at least 1/16)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A row against the baseline over n (dataset, seed) pairs with the same split.
+
+    Attributes:
+        difference: mean of row minus baseline, in points.
+        p: two-sided Wilcoxon signed-rank test; None if n < 5.
+    """
+
+    row: str
+    n: int
+    difference: float | None
+    p: float | None
+
+    @property
+    def verdict(self) -> str:
+        """p, or why there is none."""
+        return "n too small" if self.p is None else f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
+
+
+def metric(table: Table) -> str:
+    """What is compared: HM where the protocol has it, else the mean of its columns."""
+    return HM if any(HM in block.metrics for block in table.blocks) else "mean"
+
+
+def compare(table: Table, versus: str) -> list[Comparison]:
+    """Every other row of the table against the row `versus` (a row's label or the name of a method with one row).
+
+    Pairs whose split hashes differ, or where a number is missing, are left out of n. p-values are not corrected for
+    the number of rows, and pairs within a dataset share its test images.
+
+    Raises:
+        FedbenchError: no such row.
+    """
+    baseline = _row(table, versus)
+    scores = {row: _scores(table, row) for row in table.rows}
+    result = []
+    for row in table.rows:
+        if row != baseline:
+            pairs = sorted(set(scores[row]) & set(scores[baseline]))
+            result.append(_comparison(row, [scores[row][p] - scores[baseline][p] for p in pairs]))
+    return result
+
+
+def _row(table: Table, versus: str) -> str:
+    if versus in table.rows:
+        return versus
+    of_method = {table.labels[c.name] for c in table.cells if c.config.method == versus}
+    if len(of_method) == 1:
+        return of_method.pop()
+    if of_method:
+        raise FedbenchError(f"'{versus}' has several rows; compare with one of: {', '.join(sorted(of_method))}")
+    raise unknown("row to compare with", versus, table.rows)
+
+
+def _scores(table: Table, row: str) -> dict[tuple[str, int, str], float]:
+    """(dataset, seed, split hash) to the row's score; numbers that are missing are left out."""
+    scores = {}
+    for c in table.cells:
+        if table.labels[c.name] == row:
+            numbers = table.per_seed[row, c.config.dataset][c.config.seed]
+            score = numbers[HM] if HM in numbers else statistics.fmean(numbers.values())
+            if not math.isnan(score):
+                scores[c.config.dataset, c.config.seed, c.record.hashes.split] = score
+    return scores
+
+
+def _comparison(row: str, differences: list[float]) -> Comparison:
+    n = len(differences)
+    if n == 0:
+        return Comparison(row, 0, None, None)
+    mean = statistics.fmean(differences)
+    if n < FEWEST:
+        return Comparison(row, n, mean, None)
+    if not any(differences):  # the test is not defined without a single difference
+        return Comparison(row, n, mean, 1.0)
+    from scipy.stats import wilcoxon  # takes a second to import
+
+    return Comparison(row, n, mean, float(wilcoxon(differences).pvalue))

@@ -1,0 +1,1 @@
+"""The zoo: one file a method. Installed as `fedbench.methods`."""

@@ -1,0 +1,64 @@
+"""CLIP: zero-shot classification with a fixed sentence. Trains nothing.
+
+Paper: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021.
+Official code: as the federated baseline, FedPGP (d43045b), `trainers/clip_0.py`: "a photo of a {name}." for every
+dataset, without ensembling. CoOp's sentence for each dataset is a hyper-parameter away (`template`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import field_validator
+from torch import Tensor
+
+from fedbench.clip.prompts import Prompt, text_prompt
+from fedbench.method import Batch, Method, Official, Tensors, Variant
+from fedbench.registry import METHODS
+
+
+@METHODS.register("CLIP")
+class CLIP(Method):
+    """The frozen model and a sentence."""
+
+    paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021"
+    code = "FedPGP d43045b, trainers/clip_0.py"
+    official = Official(
+        files=("clip_zeroshot",),
+        hyper={"custom_template": "template"},
+        variants={"": Variant(), "custom/": Variant(hyper={"template": "custom_template"})},
+    )
+
+    class Hyper(Method.Hyper):
+        """template: the sentence; {} stands for the class name."""
+
+        template: str = "a photo of a {}."
+
+        @field_validator("template")
+        @classmethod
+        def _has_place(cls, value: str) -> str:
+            if value.count("{}") != 1:
+                raise ValueError("the template needs one {} for the class name")
+            return value
+
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """The sentence with each class name."""
+        sentences = (self.hyper.template.replace("{}", name.replace("_", " ")) for name in classnames)
+        return [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
+
+    def init(self, rng: torch.Generator) -> Tensors:
+        """Nothing is learned."""
+        return {}
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """Cross-entropy, for the record: it has no gradient."""
+        return {"ce": self.cross_entropy(self.logits(p, batch.images, self.classnames), batch)}
+
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores of the sentences."""
+        with torch.no_grad():
+            text = self.encode(self.tree(classnames))[:, 0]  # (1, classes, embed)
+        return self.cosine_logits(images, text)
+
+    def probe(self, p: Tensors, batch: Batch) -> Tensors:
+        """Class features, as the golden files record them."""
+        return {"text_features": self.encode(self.tree(self.classnames))[:, 0]}

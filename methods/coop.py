@@ -1,0 +1,31 @@
+"""CoOp, local: every client learns a context of its own and sends nothing.
+
+Paper: Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022.
+Official code: KaiyangZhou/CoOp (ff61507), `trainers/coop.py`; as the federated baseline, the `local` branch of
+FedPGP (d43045b), `federated_main.py`.
+
+Training is uninterrupted: rounds × local epochs epochs of one SGD per client, the compute of the federated
+methods. The published learning rate and number of epochs of this baseline are not known (spec 4.3-4.4).
+
+Deviation from the released code: there every round starts again from the common initial context, so that only
+the epochs of one round count; that is the quirk `restart-each-round`.
+"""
+
+from fedbench.method import MOMENTUM_LEAK, Official
+from fedbench.methods.promptfl import PromptFL
+from fedbench.registry import METHODS
+
+
+@METHODS.register("CoOp")
+class CoOp(PromptFL):
+    """A context per client, never averaged."""
+
+    paper = "Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022"
+    code = "CoOp ff61507, trainers/coop.py; FedPGP d43045b, branch local"
+    shared = ()
+    quirks = {
+        **MOMENTUM_LEAK,
+        "restart-each-round": "every round starts again from the common initial context, so earlier rounds are lost",
+    }
+    optimizer_state = "kept"
+    official = Official(files=("coop",), tensors={"context": "prompt_learner.ctx"})

@@ -1,0 +1,76 @@
+"""PromptFL: one learned context, averaged by the server.
+
+Paper: Guo et al., "PromptFL: Let federated participants cooperatively learn prompts instead of models", TMC 2023.
+Official code: the PromptFL trainer in CuiTianyu961030/FedPGP (d43045b), `trainers/promptfl.py`, CoOp's prompt
+learner (Zhou et al., IJCV 2022) under FedAvg.
+
+A class's prompt is [SOS] [v_1] … [v_16] {name} . [EOT]; the context v is shared by all classes, and is all that
+is trained and sent. The loss is cross-entropy over the label space's classes.
+
+Deviations from the released code, each a quirk or left out:
+- a fresh SGD for each client and round (`momentum-leak` is the released single one);
+- client 5 takes part (the released driver drops it from training, averaging and testing).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from fedbench.clip.prompts import Prompt, context_prompt
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.registry import METHODS
+
+
+@METHODS.register("PromptFL")
+class PromptFL(Method):
+    """A shared context under FedAvg."""
+
+    paper = "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of Models, TMC 2023"
+    code = "FedPGP d43045b, trainers/promptfl.py"
+    shared = ("context",)
+    quirks = MOMENTUM_LEAK
+    official = Official(
+        files=("promptfl",),
+        tensors={"context": "prompt_learner.ctx"},
+        variants={
+            "": Variant(),
+            "position_middle/": Variant(hyper={"position": "middle"}),
+            "position_front/": Variant(hyper={"position": "front"}),
+        },
+    )
+
+    class Hyper(Method.Hyper):
+        """n_ctx: learned tokens; position: where the class name stands."""
+
+        n_ctx: PositiveInt = 16
+        position: Literal["end", "middle", "front"] = "end"
+
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """[SOS] context, class name, full stop, [EOT]."""
+        h = self.hyper
+        names = (name.replace("_", " ") for name in classnames)
+        return [context_prompt(self.clip.text.tokenize, name, n_ctx=h.n_ctx, position=h.position) for name in names]
+
+    def init(self, rng: torch.Generator) -> Tensors:
+        """context: (n_ctx, width)"""
+        return {"context": self.normal(self.hyper.n_ctx, self.clip.text.width, rng=rng)}
+
+    def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
+        """Class features. (clients, classes, embed)"""
+        return self.encode(self.tree(classnames), p["context"][:, None])[:, 0]
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """Cross-entropy."""
+        logits = self.cosine_logits(batch.images, self.text(p, self.classnames))
+        return {"ce": self.cross_entropy(logits, batch)}
+
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores with the learned context before the given class names."""
+        return self.cosine_logits(images, self.text(p, classnames))
+
+    def probe(self, p: Tensors, batch: Batch) -> Tensors:
+        """Class features, as the golden files record them."""
+        return {"text_features": self.text(p, self.classnames)}
