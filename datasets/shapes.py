@@ -1,4 +1,4 @@
-"""shapes: 40 compositional classes of the built-in world, drawn on the fly: no files, no network. A miniature."""
+"""shapes: 40 compositional classes of the built-in world, drawn on the fly. A miniature; needs no files."""
 
 import hashlib
 from functools import cached_property

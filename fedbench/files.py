@@ -159,7 +159,7 @@ class FolderDataset(Dataset):
         self.missing = max(total - found, 0)
         if not found:
             raise FedbenchError(
-                f"{self.name}: none of the {total} images is in {self.image_root}; get the images: {self.download}"
+                f"{self.name}: none of {total} images is in {self.image_root}; get them: {self.download}"
             )
         if not self.missing or allow_missing:
             return

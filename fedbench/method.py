@@ -43,9 +43,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Variant:
-    """What to switch so that the method does what a golden file recorded."""
+    """What to switch so that the method does what a golden file recorded.
+
+    Attributes:
+        hyper: hyper-parameters of ours.
+        read: hyper-parameters of ours that stand in the file: ours to the file's key.
+        quirks: released behaviours.
+    """
 
     hyper: Mapping[str, Any] = field(default_factory=dict)
+    read: Mapping[str, str] = field(default_factory=dict)
     quirks: tuple[str, ...] = ()
 
 
@@ -58,6 +65,7 @@ class Official:
         tensors: our tensor names to theirs; theirs may end in `[i]`, a row of a larger tensor.
         hyper: their hyper-parameter names to ours; equal names need no entry.
         variants: prefixes of keys in the files to switches; "" is the file's main body.
+        aggregation: rules in `aggregation.npz` that this method's `aggregate` follows, to switches.
         excluded: files of the method that are not reproduced, with the reason.
     """
 
@@ -65,6 +73,7 @@ class Official:
     tensors: Mapping[str, str] = field(default_factory=dict)
     hyper: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
+    aggregation: Mapping[str, Variant] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -24,8 +24,7 @@ class CLIP(Method):
     code = "FedPGP d43045b, trainers/clip_0.py"
     official = Official(
         files=("clip_zeroshot",),
-        hyper={"custom_template": "template"},
-        variants={"": Variant(), "custom/": Variant(hyper={"template": "custom_template"})},
+        variants={"": Variant(), "custom/": Variant(read={"template": "custom/template"})},
     )
 
     class Hyper(Method.Hyper):

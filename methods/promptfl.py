@@ -40,6 +40,7 @@ class PromptFL(Method):
             "position_middle/": Variant(hyper={"position": "middle"}),
             "position_front/": Variant(hyper={"position": "front"}),
         },
+        aggregation={"average": Variant()},
     )
 
     class Hyper(Method.Hyper):

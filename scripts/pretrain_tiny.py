@@ -2,9 +2,9 @@
 
     python scripts/pretrain_tiny.py --out fedbench/world/tiny.safetensors
 
-Plain CLIP: a pool of rendered images, a new caption for each image in each epoch, the symmetric contrastive loss with a
-learnable temperature. One change: a caption that is also true of another image of the batch ("a star") is no negative
-of that image. After a run, put the printed sha256 into fedbench/world/backbone.py.
+Plain CLIP: a pool of rendered images, a new caption for each image in each epoch, the symmetric contrastive
+loss with a learnable temperature. One change: a caption that is also true of another image of the batch
+("a star") is no negative of that image. After a run, put the printed sha256 into fedbench/world/backbone.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import time
+from itertools import chain
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -41,9 +42,13 @@ def bits(words: frozenset[str]) -> int:
 
 
 def render_range(bounds: tuple[int, int]) -> tuple[np.ndarray, list[Attributes], list[frozenset[str]]]:
-    """Images (count, 32, 32, 3) uint8 of pretraining examples first..last-1, with their attributes and traits."""
+    """Images (count, 32, 32, 3) uint8 of examples first..last-1, with their attributes and traits."""
     pairs = [world.pretraining_pair(index) for index in range(*bounds)]
-    return np.stack([np.asarray(p.image) for p in pairs]), [p.attributes for p in pairs], [p.traits for p in pairs]
+    return (
+        np.stack([np.asarray(p.image) for p in pairs]),
+        [p.attributes for p in pairs],
+        [p.traits for p in pairs],
+    )
 
 
 def render_pool(count: int, workers: int) -> tuple[np.ndarray, list[Attributes], list[frozenset[str]]]:
@@ -52,11 +57,11 @@ def render_pool(count: int, workers: int) -> tuple[np.ndarray, list[Attributes],
     with Pool(workers) as pool:
         parts = pool.map(render_range, bounds, chunksize=1)
     images, attributes, traits = zip(*parts, strict=True)
-    return np.concatenate(images), sum(attributes, []), sum(traits, [])
+    return np.concatenate(images), list(chain.from_iterable(attributes)), list(chain.from_iterable(traits))
 
 
 def used_tokens() -> list[int]:
-    """Ids of all tokens that a pretraining caption can contain, in ascending order (so the end token stays last)."""
+    """Ids of all tokens that a pretraining caption can contain, ascending."""
     phrases = [phrase for attributes in world.PRETRAINING for phrase in world.phrases(attributes)]
     frames = [*world.TEMPLATES, *(frame for group in world.TRAIT_TEMPLATES.values() for frame in group)]
     texts = [*phrases, *world.FILLERS, "X", *(frame.format(phrases[0]) for frame in frames)]
@@ -82,10 +87,12 @@ class Model(torch.nn.Module):
         return [[self.row[t] for t in (sot, *TOKENIZER.encode(text), eot)] for text in texts]
 
     def text(self, rows: list[list[int]]) -> Tensor:
-        """Unit features (captions, embed), a quarter of the captions at a time, by length: short ones cost less."""
+        """Unit features (captions, embed); a quarter at a time, by length, as short ones cost less."""
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         size = -(-len(order) // 4)
-        parts = [self._text([rows[i] for i in order[start : start + size]]) for start in range(0, len(order), size)]
+        parts = [
+            self._text([rows[i] for i in order[start : start + size]]) for start in range(0, len(order), size)
+        ]
         return torch.cat(parts)[torch.argsort(torch.tensor(order))]
 
     def _text(self, rows: list[list[int]]) -> Tensor:
@@ -149,10 +156,12 @@ def zero_shot(model: Model, pixels: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def train(model: Model, args: argparse.Namespace) -> None:
-    """All epochs; prints the loss, and zero-shot accuracy on the benchmark's val part, which chooses nothing."""
+    """All epochs; prints the loss, and zero-shot accuracy on the val part, which chooses nothing."""
     images, attributes, traits = render_pool(args.images, args.threads)
     pixels = torch.from_numpy(images)
-    facts = np.array([bits(frozenset(a) | t) for a, t in zip(attributes, traits, strict=True)], dtype=np.int64)
+    facts = np.array(
+        [bits(frozenset(a) | t) for a, t in zip(attributes, traits, strict=True)], dtype=np.int64
+    )
     watched = benchmark_images("photo", "val", 20)
     print(f"rendered {len(images)} images", flush=True)
     optim = optimizer(model, args.rate)
@@ -164,7 +173,9 @@ def train(model: Model, args: argparse.Namespace) -> None:
         for batch in order[: batches * args.batch].reshape(batches, args.batch):
             chosen = [world.caption(attributes[i], traits[i], rng) for i in batch]
             claims = np.array([bits(c.claims) for c in chosen], dtype=np.int64)
-            also_true = torch.from_numpy((claims[None, :] & ~facts[batch][:, None]) == 0).fill_diagonal_(False)
+            also_true = torch.from_numpy((claims[None, :] & ~facts[batch][:, None]) == 0).fill_diagonal_(
+                False
+            )
             for group in optim.param_groups:
                 group["lr"] = group["factor"] * schedule(step, total, args.rate)
             loss = model.loss(pixels[batch], model.tokenize([c.text for c in chosen]), also_true)
@@ -178,7 +189,9 @@ def train(model: Model, args: argparse.Namespace) -> None:
                 running = 0.0
 
 
-def report(model: Model, watched: tuple[Tensor, Tensor], step: int, total: int, loss: float, start: float) -> None:
+def report(
+    model: Model, watched: tuple[Tensor, Tensor], step: int, total: int, loss: float, start: float
+) -> None:
     right = zero_shot(model, *watched)
     scale, minutes = model.clip.logit_scale.exp().item(), (time.monotonic() - start) / 60
     print(
@@ -189,7 +202,9 @@ def report(model: Model, watched: tuple[Tensor, Tensor], step: int, total: int, 
 
 def write(model: Model, path: Path, metadata: dict[str, object]) -> str:
     """Writes float16 weights atomically and returns the file's sha256."""
-    state = {name: t.half().contiguous() for name, t in model.clip.state_dict().items() if name != "attn_mask"}
+    state = {
+        name: t.half().contiguous() for name, t in model.clip.state_dict().items() if name != "attn_mask"
+    }
     state[ROWS] = state.pop("token_embedding.weight")
     state[ROW_IDS] = torch.tensor(model.ids, dtype=torch.int32)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +225,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)  # open_clip initialises from the global generator; nothing else here draws from it
+    # open_clip initialises from the global generator; nothing else here draws from it
+    torch.manual_seed(args.seed)
     start = time.monotonic()
     model = Model(used_tokens())
     train(model, args)
@@ -218,7 +234,8 @@ def main() -> None:
     figures = {domain: zero_shot(model, *benchmark_images(domain, "test", 50)) for domain in DOMAINS}
     metadata = {name: value for name, value in vars(args).items() if name not in ("out", "threads")}
     sha256 = write(model, args.out, metadata | {"config": tiny_config(), "classes": CLASSNAMES})
-    print(f"test zero-shot {json.dumps(figures)}\nminutes {(time.monotonic() - start) / 60:.1f}\nsha256 {sha256}")
+    print(f"test zero-shot {json.dumps(figures)}")
+    print(f"minutes {(time.monotonic() - start) / 60:.1f}\nsha256 {sha256}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ _RUN = RunConfig.model_fields
 class GridConfig(BaseModel):
     """A named grid: the product of methods, datasets, shots and seeds under one protocol.
 
-    A suite file holds these keys, and each has its flag (`local_epochs` is `--local-epochs`). Types are strict:
-    `rounds = "ten"` or `rounds = true` is refused. A single value stands for a list of one.
+    A suite file holds these keys, and each has its flag (`local_epochs` is `--local-epochs`). Types are
+    strict: `rounds = "10"` or `rounds = true` is refused. A single value stands for a list of one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -23,7 +23,9 @@ class GridConfig(BaseModel):
     datasets: tuple[str, ...] = ()
     split: str = _RUN["split"].default
     split_options: dict[str, Any] = {}
-    shots: tuple[int, ...] = Field(default=(), description="the split's option of that name; one cell for each")
+    shots: tuple[int, ...] = Field(
+        default=(), description="the split's option of that name; one cell for each"
+    )
     seeds: tuple[int, ...] = (1, 2, 3)
     backbone: str = _RUN["backbone"].default
     rounds: int = Field(default=_RUN["rounds"].default, ge=0)
@@ -32,8 +34,12 @@ class GridConfig(BaseModel):
     participation: float = Field(default=_RUN["participation"].default, gt=0, le=1)
     views: int | None = Field(default=_RUN["views"].default, ge=0)
     evaluate_every: int = Field(default=_RUN["evaluate_every"].default, ge=1)
-    precision: Literal["auto", "float32", "bf16"] = Field(default="auto", description="auto: bf16 on CUDA, else float32")
-    quirks: tuple[str, ...] = Field(default=(), description="'QUIRK' for every method that has it, or 'METHOD:QUIRK'")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        default="auto", description="auto: bf16 on CUDA, else float32"
+    )
+    quirks: tuple[str, ...] = Field(
+        default=(), description="'QUIRK' for every method that has it, or 'METHOD:QUIRK'"
+    )
     set: dict[str, Any] = Field(default={}, description="'KEY', 'METHOD.KEY' or 'SPLIT.KEY' to a value")
 
     @field_validator("methods", "datasets", "shots", "seeds", "quirks", mode="before")
@@ -65,5 +71,15 @@ class GridConfig(BaseModel):
         return flat
 
 
-FIXED = ("split", "backbone", "rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every", "precision")
-"""Fields of `RunConfig` that all cells of one store share: cells that differ here do not belong in one table."""
+FIXED = (
+    "split",
+    "backbone",
+    "rounds",
+    "local_epochs",
+    "batch_size",
+    "participation",
+    "views",
+    "evaluate_every",
+    "precision",
+)
+"""Fields of `RunConfig` that all cells of a store share: cells that differ here do not belong in one table."""

@@ -11,7 +11,14 @@ from fedbench.grid.progress import Display
 from fedbench.grid.store import Store
 from fedbench.grid.workers import InProcess, Pool, Runner
 
-VERBS = {"queued": "run", "running": "wait", "interrupted": "resume", "done": "keep", "failed": "leave", "skipped": "leave"}
+VERBS = {
+    "queued": "run",
+    "running": "wait",
+    "interrupted": "resume",
+    "done": "keep",
+    "failed": "leave",
+    "skipped": "leave",
+}
 """What a run does with a cell in each state ("wait": another process runs it, and may not end it)."""
 
 
@@ -48,8 +55,8 @@ def execute(
 ) -> list[Outcome]:
     """Run what is to be run, `jobs` cells at a time; one outcome for each cell of the plan, in its order.
 
-    A failed cell does not stop the others. Cells that another process is running are waited for, and taken over
-    if it ends without finishing them.
+    A failed cell does not stop the others. Cells that another process is running are waited for, and taken
+    over if it ends without finishing them.
 
     Raises:
         FedbenchError: the disk is full.
@@ -86,7 +93,9 @@ def _run(waiting: deque[RunConfig], store: Store, runner: Runner, display: Displ
                 waiting.appendleft(configs[outcome.cell])
                 continue
             if outcome.state == "failed" and store.folder(outcome.cell).status.state != "failed":
-                store.folder(outcome.cell).mark("failed", outcome.reason)  # its worker could not say so itself
+                store.folder(outcome.cell).mark(
+                    "failed", outcome.reason
+                )  # its worker could not say so itself
             finished.append(outcome)
             display.finish(outcome)
         if waiting and not runner.active():
@@ -109,7 +118,9 @@ def _tell_waiting(waiting: deque[RunConfig], store: Store, display: Display, tol
     for cell in held:
         if cell not in told:
             told.add(cell)
-            display.line(f"{cell} is run by another process ({store.folder(cell).status.pid}); waiting for it")
+            display.line(
+                f"{cell} is run by another process ({store.folder(cell).status.pid}); waiting for it"
+            )
     if len(held) == len(waiting):
         time.sleep(0.3)
 

@@ -34,9 +34,7 @@ def expand(grid: GridConfig, *, device: str = "cpu") -> list[RunConfig]:
     if grid.precision == "auto":
         shared["precision"] = "bf16" if device.startswith("cuda") else "float32"
     cells = [
-        RunConfig(
-            method=m, hyper=hypers[m], quirks=quirks[m], dataset=d, split_options=o, seed=s, **shared
-        )
+        RunConfig(method=m, hyper=hypers[m], quirks=quirks[m], dataset=d, split_options=o, seed=s, **shared)
         for d, o, s, m in product(grid.datasets, options, grid.seeds, grid.methods)
     ]
     return list({cell.cell: cell for cell in cells}.values())
@@ -45,17 +43,21 @@ def expand(grid: GridConfig, *, device: str = "cpu") -> list[RunConfig]:
 def checkpoints(grid: GridConfig, cells: list[RunConfig]) -> dict[str, Path]:
     """Where the weights file is that the cells know only by its hash (`Runtime.checkpoints`)."""
     canonical = cells[0].backbone
-    return {} if canonical == grid.backbone else {canonical: Path(grid.backbone.partition(":")[2]).expanduser().resolve()}
+    return (
+        {}
+        if canonical == grid.backbone
+        else {canonical: Path(grid.backbone.partition(":")[2]).expanduser().resolve()}
+    )
 
 
 def _canonical(backbone: str) -> str:
-    from fedbench import clip  # here, because it imports torch
+    from fedbench.clip import resolve  # here, because it imports torch
 
-    return clip.resolve(backbone)[0]
+    return resolve(backbone)[0]
 
 
 def _settings(grid: GridConfig) -> dict[tuple[str, str], Any]:
-    """`set` by owner and key; the owner of an unprefixed key is "". Owners are selected methods and the split."""
+    """`set` by owner (a selected method or the split) and key; the owner of an unprefixed key is ""."""
     settings = {}
     for name, value in grid.set.items():
         owner, _, key = name.rpartition(".")
@@ -78,7 +80,9 @@ def _hyper(grid: GridConfig, method: str, settings: dict[tuple[str, str], Any]) 
 def _split_options(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
     """The complete options of the split, once for every number of shots."""
     model = SPLITS[grid.split].Options  # type: ignore[attr-defined]
-    given = grid.split_options | {key: value for (owner, key), value in settings.items() if owner == grid.split}
+    given = grid.split_options | {
+        key: value for (owner, key), value in settings.items() if owner == grid.split
+    }
     each = [given | {"shots": shots} for shots in grid.shots] or [given]
     where = f"the options of split '{grid.split}'"
     return [validated(model, values, where=where).model_dump(mode="json") for values in each]

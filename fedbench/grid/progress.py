@@ -17,7 +17,9 @@ class Display(Protocol):
     """What the executor reports to."""
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
     def update(self, cell: str, phase: str, done: int, total: int) -> None:
         """The running cell is at `done` of `total` in a phase such as "features" or "rounds"."""
 
@@ -52,7 +54,9 @@ class Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         pass
 
     def update(self, cell: str, phase: str, done: int, total: int) -> None:
@@ -76,8 +80,14 @@ class Bars:
     """A bar for the grid, and below it one for each running cell; finished cells scroll away above."""
 
     def __init__(self, console: Console, *, total: int):
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TextColumn("{task.fields[at]}"))
-        self._progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[at]}"),
+        )
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+        )
         self._total, self._number = total, 0
         self._grid = self._progress.add_task("grid", total=total, at=f"0/{total} cells")
         self._cells: dict[str, tuple[TaskID, str]] = {}
@@ -87,7 +97,9 @@ class Bars:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
     def update(self, cell: str, phase: str, done: int, total: int) -> None:

@@ -16,6 +16,7 @@ from fedbench.grid.config import FIXED
 from fedbench.grid.files import read_json, remove_litter, write_json, write_text
 
 LOCK = ".lock"
+STATES = ("queued", "running", "interrupted", "done", "failed", "skipped")
 FINAL = ("done", "failed", "skipped")
 """States that a run leaves alone."""
 
@@ -71,7 +72,7 @@ class CellFolder:
         if record is not None:
             return Status("done", updated=known.get("updated", ""))
         state = file.get("state", "queued")
-        if state == "done" or (state == "running" and not self.locked):
+        if state == "done" or state not in STATES or (state == "running" and not self.locked):
             state = "interrupted"
         return Status(state, **known)
 
@@ -84,7 +85,9 @@ class CellFolder:
         """
         values = read_json(self.path / "config.json")
         if values is None:
-            raise FedbenchError(f"{self.path}/config.json is missing or damaged; delete the folder and run again")
+            raise FedbenchError(
+                f"{self.path}/config.json is missing or damaged; delete the folder and run again"
+            )
         return validated(RunConfig, values, where=f"{self.path}/config.json")
 
     def prepare(self, config: RunConfig) -> None:
@@ -98,14 +101,18 @@ class CellFolder:
         if there is None:
             write_json(self.path / "config.json", wanted)
         elif there != wanted:
-            raise FedbenchError(f"{self.path} holds another configuration ({_difference(there, wanted)}); move it away")
+            raise FedbenchError(
+                f"{self.path} holds another configuration ({_difference(there, wanted)}); move it away"
+            )
         if not (self.path / "status.json").exists():
             self.mark("queued")
 
     def mark(self, state: str, reason: str = "") -> None:
         """Write `status.json`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(self.path / "status.json", {"state": state, "reason": reason, "pid": os.getpid(), "updated": now})
+        write_json(
+            self.path / "status.json", {"state": state, "reason": reason, "pid": os.getpid(), "updated": now}
+        )
 
     def start(self) -> None:
         """The cell runs now; traces of earlier attempts go, its checkpoint stays."""
@@ -134,7 +141,7 @@ class Store:
     """A result store, opened or made. It may grow: cells of several grids share it if they share `FIXED`."""
 
     def __init__(self, root: Path, *, create: bool = False):
-        """Open the store at `root`; with `create`, the folder may be missing or empty (nothing is written yet).
+        """Open the store at `root`; with `create`, it may be missing or empty (nothing is written yet).
 
         Raises:
             FedbenchError: no store there, a folder of other things, or a store of another schema.
@@ -145,8 +152,8 @@ class Store:
             self._refuse_other_things(create=create)
         elif self._grid.get("schema") != SCHEMA:
             raise FedbenchError(
-                f"{root} was written with schema {self._grid.get('schema')!r}, this fedbench has {SCHEMA}: use the "
-                "fedbench version that wrote it, or give another folder with --out"
+                f"{root} was written with schema {self._grid.get('schema')!r}, this fedbench has {SCHEMA}: "
+                "use the fedbench version that wrote it, or give another folder with --out"
             )
 
     def folder(self, cell: str) -> CellFolder:
@@ -187,7 +194,9 @@ class Store:
             for cell in cells:
                 self.folder(cell.cell).prepare(cell)
             # Cells whose folder the user has deleted are not expected any more.
-            kept = {name: c for name, c in self._grid.get("cells", {}).items() if self.folder(name).path.is_dir()}
+            kept = {
+                name: c for name, c in self._grid.get("cells", {}).items() if self.folder(name).path.is_dir()
+            }
             entries = kept | {cell.cell: cell.model_dump(mode="json") for cell in cells}
             grid = {"schema": SCHEMA, "setting": _setting(cells), "cells": entries}
             if grid != self._grid:
@@ -198,13 +207,19 @@ class Store:
         if self.root.exists() and not self.root.is_dir():
             raise FedbenchError(f"{self.root} is a file, not a folder for results")
         if not create:
-            raise FedbenchError(f"{self.root} holds no result store: give the folder that `bench run --out` wrote")
+            raise FedbenchError(
+                f"{self.root} holds no result store: give the folder that `bench run --out` wrote"
+            )
         if (self.root / "grid.json").exists():
-            raise FedbenchError(f"{self.root}/grid.json is damaged: restore it, or give another folder with --out")
+            raise FedbenchError(
+                f"{self.root}/grid.json is damaged: restore it, or give another folder with --out"
+            )
         # An empty `cells` and dot files are what a run leaves that was killed before it wrote its grid.
         others = [p for p in self.root.glob("*") if not p.name.startswith(".") and p.name != "cells"]
         if others:
-            raise FedbenchError(f"{self.root} is not empty and holds no result store: give another folder with --out")
+            raise FedbenchError(
+                f"{self.root} is not empty and holds no result store: give another folder with --out"
+            )
 
 
 def _setting(cells: list[RunConfig]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fedbench.errors import FedbenchError, unknown
 
 
 def parse(text: str) -> Any:
-    """A value as TOML writes it (`1`, `0.5`, `true`, `"16"`), Python's True/False/None, or else the bare text."""
+    """A value as TOML writes it (`1`, `0.5`, `true`, `"16"`), Python's True/False/None, or the bare text."""
     text = text.strip()
     if text.lower() in ("true", "false"):
         return text.lower() == "true"

@@ -70,9 +70,9 @@ class InProcess:
 class Pool:
     """`jobs` worker processes; on CUDA each keeps to one GPU, round robin.
 
-    If a worker dies (the kernel kills it when memory is short), Python ends the whole pool and does not say which
-    one it was. The cells that were running are then run again alone, one after the other: the one that is alone
-    when it happens again has failed.
+    If a worker dies (the kernel kills it when memory is short), Python ends the whole pool and does not say
+    which one it was. The cells that were running are then run again alone, one after the other: the one that is
+    alone when it happens again has failed.
     """
 
     def __init__(self, runtime: Runtime, *, jobs: int, gpus: int, plugins: tuple[Path, ...], report: Report):
@@ -92,7 +92,7 @@ class Pool:
         return bool(self._running)
 
     def submit(self, config: RunConfig, path: Path) -> None:
-        # Workers inherit the mask: Ctrl-C, which a terminal sends to all of them, is for this process to answer.
+        # Workers inherit the mask: Ctrl-C, which a terminal sends to all of them, is for this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._running[self._executor.submit(_work, config, path)] = config.cell
@@ -150,7 +150,9 @@ class Pool:
         self._open()
         if len(cells) == 1:
             self._suspects.discard(cells[0])
-            return [Outcome(cells[0], "failed", "its worker process died; was memory short? try fewer --jobs")]
+            return [
+                Outcome(cells[0], "failed", "its worker process died; was memory short? try fewer --jobs")
+            ]
         self._suspects.update(cells)
         return [Outcome(cell, "again") for cell in cells]
 

@@ -1,17 +1,15 @@
-"""What every table must say about itself: backbone, selection, seeds, settings, hardware, splits; and warnings."""
+"""What every table must say about itself: backbone, selection, seeds, settings, machine, splits, warnings."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fedbench.report.load import Done
-from fedbench.report.rows import canonical, flat, short, shown
+from fedbench.report.rows import flat, short, shown
 from fedbench.report.select import describe
 from fedbench.report.tables import HM, Table, unique
 
 TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
-OWN_LINE = (*TRAINING, "precision")
-"""Keys that do not count as settings of the split or of a method."""
 
 
 def facts(table: Table) -> list[tuple[str, str]]:
@@ -73,7 +71,8 @@ def _protocol(table: Table) -> str:
     clients = unique(p.clients for p in protocols if p.clients is not None)
     if clients:
         parts.append(f"{' / '.join(map(str, clients))} clients")
-    parts += _settings(table, [k for c in table.cells for k in flat(c.config) if k.startswith("split_options.")])
+    options = [key for c in table.cells for key in flat(c.config) if key.startswith("split_options.")]
+    parts += _settings(table, options)
     sources: dict[str, list[str]] = defaultdict(list)
     for c in table.cells:
         if c.record.protocol.source:
@@ -86,7 +85,7 @@ def _seeds(table: Table) -> str:
     seeds = sorted({c.config.seed for c in table.cells})
     if not seeds:
         return ""
-    n = "n differs between rows and is given with each number" if table.mixed_n else f"n = {len(seeds)}"
+    n = "n differs: see the last column" if table.mixed_n else f"n = {len(seeds)}"
     counts = {len(per_seed) for per_seed in table.per_seed.values()}
     if not table.mixed_n and counts != {len(seeds)}:  # e.g. every row has two of three seeds
         n = f"n = {' / '.join(map(str, sorted(counts)))}"
@@ -105,25 +104,25 @@ def _settings(table: Table, keys: Iterable[str], *, trained_only: bool = False) 
 
 
 def _one_setting(table: Table, cells: list[Done], key: str) -> str:
-    values: dict[str, tuple[Any, list[Done]]] = {}
+    groups: dict[str, list[Done]] = defaultdict(list)
     for c in cells:
-        value = flat(c.config).get(key)
-        values.setdefault(canonical(value), (value, []))[1].append(c)
-    if not values:
-        return ""
+        groups[_setting_text(key, flat(c.config).get(key))].append(c)
     name = short(key).replace("_", " ")
-    if len(values) == 1:
-        return f"{name} {shown(next(iter(values.values()))[0])}"
-    return f"{name} " + " / ".join(f"{shown(value)} ({_who(table, group)})" for value, group in values.values())
+    if len(groups) < 2:
+        return "".join(f"{name} {text}" for text in groups)
+    datasets = {text: unique(c.config.dataset for c in group) for text, group in groups.items()}
+    by_dataset = sum(map(len, datasets.values())) == len({d for found in datasets.values() for d in found})
+    rows = {text: unique(table.labels[c.name] for c in group) for text, group in groups.items()}
+    return f"{name} " + _listed(datasets if by_dataset else rows)
 
 
-def _who(table: Table, cells: list[Done]) -> str:
-    """The datasets of some cells if these have all the datasets' cells, else their rows."""
-    datasets = unique(c.config.dataset for c in cells)
-    total = sum(c.config.dataset in datasets and not c.untrained_method for c in table.cells)
-    if len(cells) == total:
-        return ", ".join(datasets)
-    return ", ".join(unique(table.labels[c.name] for c in cells))
+def _setting_text(key: str, value: Any) -> str:
+    return "one per epoch" if key == "views" and value is None else shown(value)
+
+
+def _listed(groups: Mapping[str, Iterable[str]]) -> str:
+    """`16 (shapes) / 32 (dtd)`."""
+    return " / ".join(f"{text} ({', '.join(unique(names))})" for text, names in groups.items())
 
 
 def _hyper(table: Table) -> list[tuple[str, str]]:
@@ -136,10 +135,7 @@ def _hyper(table: Table) -> list[tuple[str, str]]:
             values: dict[str, list[str]] = defaultdict(list)
             for c in cells:
                 values[shown(flat(c.config).get(key, "unset"))].append(c.config.dataset)
-            if len(values) == 1:
-                parts.append(f"{short(key)}={next(iter(values))}")
-            else:
-                parts.append(f"{short(key)}=" + " / ".join(f"{v} ({', '.join(unique(d))})" for v, d in values.items()))
+            parts.append(f"{short(key)}=" + (_listed(values) if len(values) > 1 else "".join(values)))
         result.append((row, ", ".join(parts)))
     return result
 
@@ -147,8 +143,11 @@ def _hyper(table: Table) -> list[tuple[str, str]]:
 def _computed(table: Table) -> str:
     places = Counter((c.record.environment.precision, c.record.environment.device) for c in table.cells)
     versions = unique((c.record.environment.fedbench, c.record.environment.commit) for c in table.cells)
-    parts = [f"{precision} on {device} ({n} cell{'s' * (n > 1)})" for (precision, device), n in places.items()]
-    parts += [f"fedbench {version}" + (f" at {commit[:8]}" if commit else "") for version, commit in versions]
+    parts = []
+    for (precision, device), n in places.items():
+        parts.append(f"{precision} on {device} ({n} {'cell' if n == 1 else 'cells'})")
+    for version, commit in versions:
+        parts.append(f"fedbench {version}" + (f" at {commit[:8]}" if commit else ""))
     return ", ".join(parts)
 
 
@@ -165,5 +164,6 @@ def _by_seed(seeds: Mapping[int, tuple[str, ...]]) -> str:
 
 
 def _missing(table: Table) -> str:
-    missing = {c.config.dataset: c.record.protocol.missing for c in table.cells if c.record.protocol.missing}
-    return ", ".join(f"{dataset} {count}" for dataset, count in missing.items()) or ("none" if table.cells else "")
+    missing = {c.config.dataset: c.record.protocol.missing for c in table.cells}
+    text = ", ".join(f"{dataset} {count}" for dataset, count in missing.items() if count)
+    return text or ("none" if table.cells else "")

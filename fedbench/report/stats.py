@@ -37,10 +37,10 @@ def metric(table: Table) -> str:
 
 
 def compare(table: Table, versus: str) -> list[Comparison]:
-    """Every other row of the table against the row `versus` (a row's label or the name of a method with one row).
+    """Every other row of the table against the row `versus`: its label, or a method that has one row.
 
-    Pairs whose split hashes differ, or where a number is missing, are left out of n. p-values are not corrected for
-    the number of rows, and pairs within a dataset share its test images.
+    Pairs whose split hashes differ, or where a number is missing, are left out of n. p-values are not
+    corrected for the number of rows, and pairs within a dataset share its test images.
 
     Raises:
         FedbenchError: no such row.
@@ -62,12 +62,14 @@ def _row(table: Table, versus: str) -> str:
     if len(of_method) == 1:
         return of_method.pop()
     if of_method:
-        raise FedbenchError(f"'{versus}' has several rows; compare with one of: {', '.join(sorted(of_method))}")
+        raise FedbenchError(
+            f"'{versus}' has several rows; compare with one of: {', '.join(sorted(of_method))}"
+        )
     raise unknown("row to compare with", versus, table.rows)
 
 
 def _scores(table: Table, row: str) -> dict[tuple[str, int, str], float]:
-    """(dataset, seed, split hash) to the row's score; numbers that are missing are left out."""
+    """(dataset, seed, split hash) to the row's score, where there is one."""
     scores = {}
     for c in table.cells:
         if table.labels[c.name] == row:

@@ -85,7 +85,7 @@ class Table:
 
     @property
     def mixed_n(self) -> bool:
-        """Numbers of the table rest on different numbers of seeds: each then states its own."""
+        """Rows rest on different numbers of seeds: each then states its own."""
         values = [v for block in self.blocks for row in block.values.values() for v in row]
         return len({v.n for v in values if not v.missing}) > 1
 

@@ -1,4 +1,4 @@
-"""Base-to-novel: clients train on disjoint blocks of base classes and are tested on base and novel classes."""
+"""Base-to-novel: clients train on disjoint blocks of base classes, tests are on base and novel classes."""
 
 import random
 from collections import Counter
@@ -39,8 +39,8 @@ class BaseToNovel(Split):
         """The task for one seed.
 
         Raises:
-            FedbenchError: fewer than two classes with training images; a partition that leaves clients without
-                a class; a client, or the novel half, without a test image.
+            FedbenchError: fewer than two classes with training images; a partition that leaves clients
+                without a class; a client, or the novel half, without a test image.
         """
         base, novel = _halves(dataset)
         check_possible(
@@ -165,9 +165,9 @@ def _check_tested(
     tested = {item.label for item in base_pool.items}
     for client, block in enumerate(blocks):
         if not tested.intersection(block):
-            owned = ", ".join(base_pool.classnames[label] for label in block)
+            own = ", ".join(base_pool.classnames[label] for label in block)
             raise FedbenchError(
-                f"base-to-novel: client {client} of {len(blocks)} has no test image of its classes ({owned}), "
+                f"base-to-novel: client {client} of {len(blocks)} has no test image of its classes ({own}), "
                 "so its Local accuracy is undefined; complete the images or use fewer clients"
             )
 

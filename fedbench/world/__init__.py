@@ -1,7 +1,7 @@
-"""The built-in world: procedurally drawn images of compositional classes, in four domains, and a tiny CLIP.
+"""The built-in world: procedurally drawn images of compositional classes in four domains, and a tiny CLIP.
 
-`CLASSNAMES` are the benchmark's 40 classes in label order: the first 20 are base, the others novel. The backbone is
-in `fedbench.world.backbone`, kept out of here so that drawing does not import torch.
+`CLASSNAMES` are the benchmark's 40 classes in label order: the first 20 are base, the others novel. The
+backbone is in `fedbench.world.backbone`, kept out of here so that drawing does not import torch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from PIL import Image
 from fedbench.world.render import render
 from fedbench.world.vocabulary import CLASSNAMES, DOMAINS
 
-__all__ = ["BENCHMARK_DIFFICULTY", "BENCHMARK_SIZE", "CLASSNAMES", "DOMAINS", "PARTS", "render", "render_benchmark"]
+__all__ = [
+    "BENCHMARK_DIFFICULTY",
+    "BENCHMARK_SIZE",
+    "CLASSNAMES",
+    "DOMAINS",
+    "PARTS",
+    "render",
+    "render_benchmark",
+]
 
 PARTS = ("train", "val", "test")
 BENCHMARK_SIZE = 48  # larger than the model's 32, so that random resized crops have something to crop
@@ -30,5 +38,9 @@ def render_benchmark(classname: str, domain: str, part: str, index: int) -> Imag
     if index < 0:
         raise ValueError(f"image index must not be negative, got {index}")
     return render(
-        classname, seed_key=f"{part}/{index}", domain=domain, size=BENCHMARK_SIZE, difficulty=BENCHMARK_DIFFICULTY
+        classname,
+        seed_key=f"{part}/{index}",
+        domain=domain,
+        size=BENCHMARK_SIZE,
+        difficulty=BENCHMARK_DIFFICULTY,
     )

@@ -1,9 +1,9 @@
-"""The backbone `tiny`: a CLIP of open_clip's architecture, a few MB, pretrained on the built-in world's captions.
+"""The backbone `tiny`: a CLIP of open_clip's architecture, a few MB, pretrained on the built-in world.
 
-It is a miniature: it knows the world's words and nothing else. `scripts/pretrain_tiny.py` made the file beside this
-module; `docs/model-card-tiny.md` says how well it does. Of the 49,408 rows of the token embedding, the file holds
-those that pretraining used; the others are drawn here, from a named seed and with the same spread, so that
-class names of other data sets get distinct tokens (a zero row would make all unknown words one word).
+It is a miniature: it knows the world's words and nothing else. `scripts/pretrain_tiny.py` made the file
+beside this module; `docs/model-card-tiny.md` says how well it does. Of the 49,408 rows of the token embedding
+the file holds those that pretraining used; the others are drawn here, from a named seed and with the same
+spread, so that class names of other data sets get distinct tokens (zero rows would make them all one word).
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ def tiny_config() -> dict[str, Any]:
     return {
         "embed_dim": 128,
         "vision_cfg": {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
-        "text_cfg": {"context_length": 77, "vocab_size": VOCABULARY_SIZE, "width": 128, "heads": 4, "layers": 4},
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": VOCABULARY_SIZE,
+            "width": 128,
+            "heads": 4,
+            "layers": 4,
+        },
         "quick_gelu": True,
     }
 
@@ -45,9 +51,13 @@ def tiny_state_dict(path: Path = PATH) -> dict[str, Tensor]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FedbenchError(f"cannot read the weights of 'tiny' at {path}: {error.strerror}; reinstall fedbench") from None
+        raise FedbenchError(
+            f"cannot read the weights of 'tiny' at {path}: {error.strerror}; reinstall fedbench"
+        ) from None
     if hashlib.sha256(data).hexdigest() != SHA256:
-        raise FedbenchError(f"the weights of 'tiny' at {path} are damaged (sha256 differs); reinstall fedbench")
+        raise FedbenchError(
+            f"the weights of 'tiny' at {path} are damaged (sha256 differs); reinstall fedbench"
+        )
     return expand(load(data))
 
 

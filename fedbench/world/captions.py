@@ -1,8 +1,8 @@
 """Pretraining pairs: images of the 360 combinations that are no benchmark class, with captions about them.
 
-A caption names one, two or all three attributes of its own image, in any order, inside a template, behind 0 to 16
-filler words. No template or filler contains an attribute word, so what a caption can say about pattern, colour and
-shape is what its combination says, and none of the 40 benchmark combinations is ever captioned.
+A caption names one, two or all three attributes of its own image, in any order, inside a template, behind
+0 to 16 filler words. No template or filler contains an attribute word, so what a caption can say about
+pattern, colour and shape is what its combination says, and no benchmark combination is ever captioned.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _DOMAIN_SHARES = {"photo": 0.70, "sketch": 0.10, "negative": 0.10, "flat": 0.10}
 
 # {} is the phrase; TRAIT_TEMPLATES say something that must be true of the image
 TEMPLATES = (
-    "a photo of a {}.", "a photo of a {}.", "a {}.", "{}", "an image of a {}.", "a picture of the {}.", "one {}.",
-    "this is a {}.", "a photo of the {}.", "there is a {} in the scene.", "a close view of a {}.",
+    "a photo of a {}.", "a photo of a {}.", "a {}.", "{}", "an image of a {}.", "a picture of the {}.",
+    "one {}.", "this is a {}.", "a photo of the {}.", "there is a {} in the scene.", "a close view of a {}.",
 )  # fmt: skip
 TRAIT_TEMPLATES = {
     "photo": ("a photo of a {}.", "a natural photo of a {}."),
@@ -38,17 +38,19 @@ TRAIT_TEMPLATES = {
     "clean": ("a {} alone.", "a clean photo of a {}."),
 }
 _WITHOUT_SHAPE = ("object", "thing", "figure")
-FILLERS = tuple(
-    "the of and with for this that some any other new old good great best very more most such only just also even "
-    "still here there now then today often always never maybe about over under near between before after by at on "
-    "in to from as like what which who where when how why we you they it our your their my his her is was are were "
-    "be been has have had do does did can could will would may might must should make made take see seen look show "
-    "find found use used work play keep give know think way day time year home house world people man woman child "
-    "dog cat car tree water air city street room table book game team music food life part place point hand head "
-    "number name word line kind type form size real true free full open high low long short big little early late "
-    "next last first second three four five many few own same different nice happy quick slow hot cold warm soft "
-    "hard light heavy simple special live love up down out off again once".split()
+_FILLERS = (
+    "the of and with for this that some any other new old good great best very more most such only just "
+    "also even still here there now then today often always never maybe about over under near between "
+    "before after by at on in to from as like what which who where when how why we you they it our your "
+    "their my his her is was are were be been has have had do does did can could will would may might "
+    "must should make made take see seen look show find found use used work play keep give know think way "
+    "day time year home house world people man woman child dog cat car tree water air city street room "
+    "table book game team music food life part place point hand head number name word line kind type form "
+    "size real true free full open high low long short big little early late next last first second three "
+    "four five many few own same different nice happy quick slow hot cold warm soft hard light heavy "
+    "simple special live love up down out off again once"
 )
+FILLERS = tuple(_FILLERS.split())
 
 
 class Caption(NamedTuple):
@@ -84,7 +86,7 @@ def phrases(attributes: Attributes) -> tuple[str, ...]:
     )
 
 
-# half of all captions name all three, mostly in the benchmark's word order, as that is what has to be composed
+# half of all captions name all three in the benchmark's word order, as that is what has to be composed
 _PHRASE_SHARES = np.array([0.48, 0.06, 0.05, 0.05, 0.09, 0.07, 0.05] + [0.05 / 3] * 9)
 
 
@@ -92,19 +94,21 @@ def caption(attributes: Attributes, traits: frozenset[str], rng: np.random.Gener
     """A random true caption of an image with these attributes and traits."""
     options = phrases(attributes)
     phrase = options[rng.choice(len(options), p=_PHRASE_SHARES / _PHRASE_SHARES.sum())]
-    frames, trait = TEMPLATES, ""
+    claims = {word for word in attributes if word in phrase.split()}
+    frames: tuple[str, ...] = TEMPLATES
     if rng.random() < 0.35:
         trait = sorted(traits)[rng.integers(len(traits))]
+        claims.add(trait)
         frames = TRAIT_TEMPLATES[trait]
     text = " ".join([*_fillers(rng), frames[rng.integers(len(frames))].format(phrase)])
-    return Caption(text, frozenset([*(word for word in attributes if word in phrase.split()), *([trait] if trait else [])]))
+    return Caption(text, frozenset(claims))
 
 
 def _fillers(rng: np.random.Generator) -> list[str]:
     """0 to 16 words that mean nothing here.
 
-    They put the phrase at every position that a learned context of up to 16 tokens will push it to, so that such
-    a context is no surprise to the text tower. "X" is the placeholder that prompt learners start from.
+    They put the phrase at every position that a learned context of up to 16 tokens will push it to, so that
+    such a context is no surprise to the text tower. "X" is the placeholder that prompt learners start from.
     """
     if rng.random() < 0.5:
         return []

@@ -1,7 +1,7 @@
 """Draws one object in one of four domains; a pure function of its arguments.
 
-An image is a scene (`sample_scene`: all random choices) put on a canvas of twice the size (`_draw`), halved, and
-finished (`_finish`: shading, light and noise). `difficulty` 0 is a clean, large, upright object; 1 is
+An image is a scene (`sample_scene`: all random choices) put on a canvas of twice the size (`_draw`), halved,
+and finished (`_finish`: shading, light and noise). `difficulty` 0 is a clean, large, upright object; 1 is
 small, turned, partly covered, off-colour and noisy before a cluttered background.
 """
 
@@ -17,7 +17,7 @@ from fedbench.world.shapes import HOLES, OUTLINES
 from fedbench.world.vocabulary import DOMAINS, Attributes, generator, parse
 
 _SUPERSAMPLING = 2
-# hue in turns, saturation, value; jitter keeps neighbours apart when difficulty is low and lets them touch at 1
+# hue in turns, saturation, value; jitter keeps neighbours apart at low difficulty and lets them touch at 1
 _COLOURS = {
     "red": (0.0, 0.88, 0.82), "orange": (0.078, 0.92, 0.95), "yellow": (0.155, 0.85, 0.95),
     "green": (0.36, 0.80, 0.62), "blue": (0.61, 0.85, 0.82), "purple": (0.77, 0.70, 0.62),
@@ -56,7 +56,9 @@ class Scene:
         return frozenset((self.domain, *size, *light, *busy))
 
 
-def render(name: str, *, seed_key: str, domain: str = "photo", size: int = 48, difficulty: float = 1.0) -> Image.Image:
+def render(
+    name: str, *, seed_key: str, domain: str = "photo", size: int = 48, difficulty: float = 1.0
+) -> Image.Image:
     """An RGB image of `size` x `size` pixels of the class `name`; equal arguments give equal bytes.
 
     KeyError when `name` is no combination of this world, ValueError for an unknown domain.
@@ -80,7 +82,8 @@ def sample_scene(
         raise ValueError(f"unknown rendering domain {domain!r}; known: {', '.join(DOMAINS)}")
     spread = 0.35 + 0.65 * difficulty
     radius = rng.uniform(0.34 - 0.14 * spread, 0.42 - 0.06 * spread)
-    reach = max(0.0, 0.5 - radius * (1.05 - 0.25 * difficulty))  # at 1 a fifth of the object may leave the image
+    # at difficulty 1 a fifth of the object may leave the image
+    reach = max(0.0, 0.5 - radius * (1.05 - 0.25 * difficulty))
     busy = domain in ("photo", "negative")
     colour = _colour(attributes.colour, spread, rng)
     return Scene(
@@ -118,7 +121,8 @@ def _backdrop(domain: str, spread: float, rng: np.random.Generator) -> tuple[RGB
         tone = rng.uniform(0.60, 0.78)
         return ((tone, tone * 0.98, tone * 0.93),) * 2
     first, other = (
-        colorsys.hsv_to_rgb(rng.random(), 0.55 * spread * rng.random(), rng.uniform(0.12, 0.78)) for _ in range(2)
+        colorsys.hsv_to_rgb(rng.random(), 0.55 * spread * rng.random(), rng.uniform(0.12, 0.78))
+        for _ in range(2)
     )
     return (first, first) if domain == "flat" else (first, other)
 
@@ -152,7 +156,11 @@ def _draw(scene: Scene, *, side: int, rng: np.random.Generator) -> Image.Image:
     canvas.paste(surface, mask=mask)
     if sketch:
         for edge in edges:
-            pen.line([*edge, edge[0]], fill=_ink(_mix(scene.colour, (0.1, 0.1, 0.1), 0.35)), width=max(2, side // 40))
+            pen.line(
+                [*edge, edge[0]],
+                fill=_ink(_mix(scene.colour, (0.1, 0.1, 0.1), 0.35)),
+                width=max(2, side // 40),
+            )
     for _ in range(scene.covers):
         _cover(pen, scene, side, rng)
     return canvas
@@ -165,8 +173,8 @@ def _gradient(scene: Scene, side: int) -> Image.Image:
     ramp = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     across = 0.5 + ramp[None, :] * np.cos(scene.backdrop_angle) + ramp[:, None] * np.sin(scene.backdrop_angle)
     level = Image.fromarray((across.clip(0, 1) * 255).astype(np.uint8))
-    ends = [Image.new("RGB", (side, side), _ink(end)) for end in (second, first)]
-    return Image.composite(*ends, level)
+    near, far = (Image.new("RGB", (side, side), _ink(end)) for end in (first, second))
+    return Image.composite(far, near, level)
 
 
 def _blob(pen: ImageDraw.ImageDraw, scene: Scene, side: int, rng: np.random.Generator) -> None:
@@ -179,7 +187,10 @@ def _blob(pen: ImageDraw.ImageDraw, scene: Scene, side: int, rng: np.random.Gene
     elif kind < 0.7:
         pen.line((x - 2 * width, y - height, x + 2 * width, y + height), fill=ink, width=max(2, side // 16))
     else:
-        pen.polygon([(x - width, y + height), (x + width, y + height), (x + width * (2 * hue - 1), y - height)], fill=ink)
+        pen.polygon(
+            [(x - width, y + height), (x + width, y + height), (x + width * (2 * hue - 1), y - height)],
+            fill=ink,
+        )
 
 
 def _cover(pen: ImageDraw.ImageDraw, scene: Scene, side: int, rng: np.random.Generator) -> None:
@@ -201,7 +212,11 @@ def _place(points: np.ndarray, scene: Scene, side: int) -> list[tuple[float, flo
 
 
 def _pattern(
-    pen: ImageDraw.ImageDraw, scene: Scene, side: int, edges: list[list[tuple[float, float]]], ink: tuple[int, ...]
+    pen: ImageDraw.ImageDraw,
+    scene: Scene,
+    side: int,
+    edges: list[list[tuple[float, float]]],
+    ink: tuple[int, ...],
 ) -> None:
     """Draws the pattern over the whole surface; the object's mask cuts it out afterwards."""
     pattern = scene.attributes.pattern
@@ -215,15 +230,21 @@ def _pattern(
             ends = _grid(scene, side, step, [(-9.0, row), (9.0, row)])
             pen.line([*ends[0], *ends[1]], fill=ink, width=round(0.5 * step))
     elif pattern == "dotted":
-        for x, y in _grid(scene, side, step, [(i + 0.5 * (j % 2), j * 0.9) for i in range(-3, 4) for j in range(-3, 4)]):
+        for x, y in _grid(
+            scene, side, step, [(i + 0.5 * (j % 2), j * 0.9) for i in range(-3, 4) for j in range(-3, 4)]
+        ):
             pen.ellipse((x - 0.30 * step, y - 0.30 * step, x + 0.30 * step, y + 0.30 * step), fill=ink)
     elif pattern == "checkered":
         for i in range(-3, 4):
             for j in range(-3 + i % 2, 4, 2):
-                pen.polygon(_grid(scene, side, step, [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)]), fill=ink)
+                pen.polygon(
+                    _grid(scene, side, step, [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)]), fill=ink
+                )
 
 
-def _grid(scene: Scene, side: int, step: float, cells: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _grid(
+    scene: Scene, side: int, step: float, cells: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
     """Pattern coordinates (in steps, about the object's centre) as canvas pixels."""
     angle = scene.angle + scene.pattern_angle
     cos, sin = np.cos(angle) * step, np.sin(angle) * step
@@ -232,7 +253,7 @@ def _grid(scene: Scene, side: int, step: float, cells: list[tuple[float, float]]
 
 
 def _finish(image: Image.Image, scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """Shading, light, blur and noise; `flat` and `sketch` have none but a little grain; `negative` inverts."""
+    """Shading, light, blur and noise; `sketch` and `flat` have little or none; `negative` inverts."""
     side, difficulty = image.width, scene.difficulty
     textured = scene.domain in ("photo", "negative")
     if textured and rng.random() < 0.5 * difficulty:
@@ -245,6 +266,8 @@ def _finish(image: Image.Image, scene: Scene, rng: np.random.Generator) -> Image
         pixels = pixels * shade[:, :, None] + np.float32(lift)
     if scene.domain != "flat":
         grain = (3 + 18 * difficulty) if textured else 4 + 6 * difficulty
-        pixels = pixels + rng.standard_normal((side, side, 3), dtype=np.float32) * np.float32(grain * rng.random())
+        pixels = pixels + rng.standard_normal((side, side, 3), dtype=np.float32) * np.float32(
+            grain * rng.random()
+        )
     pixels = pixels.clip(0, 255)
     return Image.fromarray((255 - pixels if scene.domain == "negative" else pixels).astype(np.uint8))

@@ -23,10 +23,9 @@ def _heart() -> np.ndarray:
 def _moon() -> np.ndarray:
     outer = np.deg2rad(np.linspace(50, 310, 22))
     inner = np.deg2rad(np.linspace(298, 62, 18))
-    return np.concatenate([
-        np.stack([np.cos(outer), np.sin(outer)], axis=1),
-        np.stack([0.40 + 0.76 * np.cos(inner), 0.84 * np.sin(inner)], axis=1),
-    ]) + np.array([0.2, 0.0])  # fmt: skip
+    rim = np.stack([np.cos(outer), np.sin(outer)], axis=1)
+    bite = np.stack([0.40 + 0.76 * np.cos(inner), 0.84 * np.sin(inner)], axis=1)
+    return np.concatenate([rim, bite]) + np.array([0.2, 0.0])
 
 
 def _leaf() -> np.ndarray:

@@ -1,8 +1,8 @@
 """Words of the built-in world: what a class is made of, and which classes are kept out of pretraining.
 
 A class is `pattern colour shape`, such as "striped red star". Of the 5 x 8 x 10 = 400 combinations, 40 are
-benchmark classes. Pretraining never draws or captions one of those 40; it does see each of their words, and each
-pair of them, in the other 360, so a benchmark class is new as a combination only.
+benchmark classes. Pretraining never draws or captions one of those 40; it does see each of their words, and
+each pair of them, in the other 360, so a benchmark class is new as a combination only.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _BY_NAME = {attributes.name: attributes for attributes in COMBINATIONS}
 
 
 def generator(key: str) -> np.random.Generator:
-    """A generator of its own for `key`, the same on every machine; nothing here touches global random state."""
+    """A generator of its own for `key`, the same on every machine and without global random state."""
     digest = hashlib.sha256(key.encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
 
 def parse(name: str) -> Attributes:
-    """The attributes of the class called `name`; KeyError when it is no `pattern colour shape` of this world."""
+    """The attributes of the class called `name`; KeyError when it is no combination of this world."""
     return _BY_NAME[name]
 
 
@@ -59,8 +59,8 @@ def _balanced(words: tuple[str, ...], count: int, rng: np.random.Generator) -> l
 def _choose_classes() -> tuple[Attributes, ...]:
     """Two halves of 20 classes, each balanced over patterns, colours and shapes.
 
-    Base and novel must be alike, or Novel accuracy would measure which words it got. The first draw in which no
-    class occurs twice and each colour occurs five times over both halves is taken.
+    Base and novel must be alike, or Novel accuracy would measure which words it got. The first draw in which
+    no class occurs twice and each colour occurs five times over both halves is taken.
     """
     rng = generator(_SHUFFLE_NAME)
     while True:
@@ -68,7 +68,8 @@ def _choose_classes() -> tuple[Attributes, ...]:
             Attributes(*words)
             for _ in range(2)
             for words in zip(
-                *(_balanced(options, CLASSES_PER_HALF, rng) for options in (PATTERNS, COLOURS, SHAPES)), strict=True
+                *(_balanced(options, CLASSES_PER_HALF, rng) for options in (PATTERNS, COLOURS, SHAPES)),
+                strict=True,
             )
         ]
         colours = Counter(attributes.colour for attributes in halves)

@@ -1,0 +1,150 @@
+"""The feature cache: the frozen image tower is run once for each image and view, for all methods and runs.
+
+What view v of an image looks like is a pure function of the image and v, so its features are a pure function of
+(backbone, image, v). They are kept in one file a view; an entry is found by a hash of the image's name and
+fingerprint. Files are extended under a lock, written to a temporary name, renamed, and carry a checksum; one
+that does not match (a damaged disk, a copy cut short) is reported and computed again.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
+from fedbench.engine.transforms import test_view, train_view
+from fedbench.task import Dataset, Item
+
+TEST_VIEW = -1
+"""The number of the view without augmentation."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class ViewCache:
+    """Image features of one dataset under one backbone, on disk and in memory."""
+
+    def __init__(self, clip: FrozenCLIP, dataset: Dataset, *, folder: Path, say: Callable[[str], None], progress: Progress):
+        """
+        Args:
+            folder: the cache's root; shared by any number of processes.
+            say: called with a message about a rebuilt or awaited entry.
+            progress: called with ("features", done, total).
+        """
+        settings = f"{clip.weights_hash}-{clip.precision}-{clip.preprocess}"
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
+        self.clip, self.dataset, self.say, self.progress = clip, dataset, say, progress
+        self.folder = folder.expanduser() / "features" / digest / dataset.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._tables: dict[int, tuple[dict[int, int], Tensor]] = {}
+        self._ids: dict[Item, int] = {}
+
+    def rows(self, items: Sequence[Item], view: int) -> Tensor:
+        """Features of one view of each item; computes what is missing. (items, ...) float32 on the CPU"""
+        index, table = self._table(view)
+        ids = [self._id(item) for item in items]
+        if any(i not in index for i in ids):
+            self.ensure(items, [view])
+            index, table = self._table(view)
+        return table[torch.tensor([index[i] for i in ids])]
+
+    def ensure(self, items: Sequence[Item], views: Sequence[int]) -> None:
+        """Compute and store what is missing of `items` × `views`. One process computes, others wait for it."""
+        unique = {self._id(item): item for item in items}
+        if all(unique.keys() <= self._table(view)[0].keys() for view in views):
+            return
+        lock = FileLock(self.folder / "lock")
+        if lock.is_locked or not _acquired(lock):
+            self.say(f"waiting for another process that fills {self.folder.name}'s feature cache")
+            lock.acquire()
+        try:
+            for done, view in enumerate(views):
+                self._tables.pop(view, None)  # another process may have written it meanwhile
+                index, _ = self._table(view)
+                missing = {i: item for i, item in unique.items() if i not in index}
+                if missing:
+                    self._extend(view, list(missing), self._compute(list(missing.values()), view))
+                self.progress("features", done + 1, len(views))
+        finally:
+            lock.release()
+
+    def _compute(self, items: list[Item], view: int) -> Tensor:
+        to, parts = self.clip.preprocess, []
+
+        def prepare(item: Item) -> Tensor:
+            image = self.dataset.open(item)
+            if view == TEST_VIEW:
+                return test_view(image, to)
+            return train_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
+
+        with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
+            for start in range(0, len(items), IMAGES_AT_ONCE):
+                pixels = torch.stack(list(threads.map(prepare, items[start : start + IMAGES_AT_ONCE])))
+                parts.append(self.clip.encode_image(pixels.to(self.clip.device)).cpu())
+        return torch.cat(parts)
+
+    def _id(self, item: Item) -> int:
+        if item not in self._ids:
+            text = f"{item.key}\0{self.dataset.fingerprint(item)}"
+            self._ids[item] = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+        return self._ids[item]
+
+    def _path(self, view: int) -> Path:
+        return self.folder / ("test.safetensors" if view == TEST_VIEW else f"view-{view:05d}.safetensors")
+
+    def _table(self, view: int) -> tuple[dict[int, int], Tensor]:
+        """Places of the stored images, and their features; empty where there is no sound file."""
+        if view not in self._tables:
+            ids, rows = self._read(view)
+            self._tables[view] = ({i: place for place, i in enumerate(ids.tolist())}, rows)
+        return self._tables[view]
+
+    def _read(self, view: int) -> tuple[Tensor, Tensor]:
+        path = self._path(view)
+        try:
+            with safe_open(path, framework="pt") as file:
+                ids, rows = file.get_tensor("ids"), file.get_tensor("rows")
+                stored = (file.metadata() or {}).get("sha256")
+            if stored == _checksum(ids, rows):
+                return ids, rows
+            reason = "its checksum does not match"
+        except FileNotFoundError:
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(0)
+        except (SafetensorError, OSError) as error:
+            reason = str(error).splitlines()[0]
+        self.say(f"feature cache {path.name} is damaged ({reason}): computing it again")
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0)
+
+    def _extend(self, view: int, ids: list[int], rows: Tensor) -> None:
+        old_ids, old_rows = self._read(view)
+        all_ids = torch.cat([old_ids, torch.tensor(ids)])
+        all_rows = torch.cat([old_rows, rows]) if len(old_ids) else rows
+        temporary = self._path(view).with_suffix(f".{os.getpid()}.tmp")
+        save_file({"ids": all_ids, "rows": all_rows}, temporary, metadata={"sha256": _checksum(all_ids, all_rows)})
+        os.replace(temporary, self._path(view))
+        self._tables[view] = ({i: place for place, i in enumerate(all_ids.tolist())}, all_rows)
+
+
+def _acquired(lock: FileLock) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def _checksum(ids: Tensor, rows: Tensor) -> str:
+    digest = hashlib.sha256()
+    for x in (ids, rows):
+        digest.update(str((tuple(x.shape), x.dtype)).encode())
+        digest.update(x.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""`bench parity DIR`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print every quantity as JSON.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A file that registers methods.")
+def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Compare the registered methods with numbers recorded from their authors' code.
+
+    FOLDER, or folders below it, hold a tiny CLIP (`tiny_clip.npz`), its configuration and golden files. Prints the
+    largest deviation of each quantity against its tolerance; the exit code is 1 if one is missed.
+    """
+    from fedbench.parity.run import run
+    from fedbench.registry import load_plugin
+
+    for plugin in plugins:
+        load_plugin(plugin)
+    outcomes = run(folder)
+    if as_json:
+        content = [asdict(o) | {"passed": o.passed, "checks": [asdict(c) | {"passed": c.passed} for c in o.checks]} for o in outcomes]
+        click.echo(json.dumps(content, indent=1))
+    else:
+        for outcome in outcomes:
+            _show(outcome)
+        missed = [o for o in outcomes if not o.passed]
+        compared = sum(len(o.checks) for o in outcomes)
+        files = len({o.file for o in outcomes if o.checks})
+        click.echo(f"{compared} quantities of {files} files compared, {len(missed)} files missed their tolerance")
+    if not all(o.passed for o in outcomes):
+        raise SystemExit(1)
+
+
+def _show(outcome) -> None:
+    """One file: a line for each kind of quantity, with the one nearest to its tolerance."""
+    if outcome.reason:
+        click.echo(f"{outcome.file}: {'FAILED' if outcome.failed else 'not compared'}: {outcome.reason}")
+    if not outcome.checks:
+        return
+    click.echo(f"{outcome.file} ({outcome.method})")
+    worst: dict[str, tuple[float, object]] = {}
+    for check in outcome.checks:
+        kind = check.quantity.split("/prompt_learner")[0] if "." in check.quantity else check.quantity
+        ratio = check.deviation / check.tolerance if check.tolerance else float(check.deviation > 0) * 9e9
+        if kind not in worst or not ratio <= worst[kind][0]:
+            worst[kind] = (ratio, check)
+    for kind, (_, check) in worst.items():
+        verdict = "ok" if check.passed else "MISSED"
+        click.echo(f"  {kind:<42} {check.deviation:9.2e} of {check.tolerance:.1e}  {verdict}")
+    if outcome.left:
+        click.echo(f"  not compared: {', '.join(outcome.left)}")

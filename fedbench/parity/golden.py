@@ -1,0 +1,154 @@
+"""Golden folders: a tiny CLIP and numbers that the authors' own code gave on it."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedbench.clip import FrozenCLIP
+from fedbench.clip.load import from_state_dict, openai_config
+from fedbench.engine.local import Step
+from fedbench.errors import FedbenchError
+from fedbench.method import Method, Official, Tensors, Variant
+from fedbench.registry import METHODS
+
+WEIGHTS = "tiny_clip.npz"
+
+
+@dataclass(frozen=True)
+class GoldenFile:
+    """One `.npz` of a golden folder."""
+
+    path: Path
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by key."""
+        return read_npz(self.path)
+
+    @cached_property
+    def hparams(self) -> dict[str, Any]:
+        """The hyper-parameters that the file states."""
+        return json.loads(str(self.arrays["hparams_json"])) if "hparams_json" in self.arrays else {}
+
+    @property
+    def federated(self) -> bool:
+        """Whether it records whole rounds of a federation."""
+        return self.path.stem.startswith("federated_")
+
+    def tensor(self, key: str) -> Tensor:
+        """An array as a tensor."""
+        return torch.from_numpy(np.array(self.arrays[key]))
+
+    @property
+    def classnames(self) -> list[str]:
+        return [str(name) for name in self.arrays["classnames"]]
+
+    def methods(self) -> list[type[Method]]:
+        """The registered methods that claim this file: by its name, else by the method that it names."""
+        stem = self.path.stem.removeprefix("federated_")
+        names = (stem, str(self.hparams.get("method", "")))
+        claims = [(cls, f) for cls in _registered() for f in _official(cls).files if any(_names(f, n) for n in names)]
+        longest = max((len(f) for _, f in claims), default=0)
+        return [cls for cls, f in claims if len(f) == longest]
+
+    def build(self, cls: type[Method], clip: FrozenCLIP, variant: Variant) -> Method:
+        """The method with the file's hyper-parameters."""
+        official, fields = _official(cls), cls.Hyper.model_fields
+        stated = {**self.hparams, **self.hparams.get("optim", {})}
+        hyper = {official.hyper.get(k, k): v for k, v in stated.items()}
+        hyper = {k: v for k, v in hyper.items() if k in fields and v is not None}
+        hyper |= dict(variant.hyper) | {ours: str(self.arrays[key]) for ours, key in variant.read.items()}
+        return cls(clip, self.classnames, hyper=hyper, quirks=variant.quirks)
+
+    def tensors(self, method: Method, prefix: str) -> Tensors:
+        """The method's tensors as the file has them under `prefix`, in our shapes; those it has.
+
+        Raises:
+            FedbenchError: a tensor of another size than the method's.
+        """
+        found = {}
+        for name, like in method.init(torch.Generator()).items():
+            theirs, row = official_name(type(method), name)
+            for key, index in ((f"{prefix}{theirs}[{row}]", None), (f"{prefix}{theirs}", row)):
+                if key in self.arrays and (index is not None or row is None or key.endswith("]")):
+                    value = self.tensor(key) if index is None else self.tensor(key)[index]
+                    if value.numel() != like.numel():
+                        raise FedbenchError(f"{self.path.name}: {key} is {tuple(value.shape)}, {method.name} has {tuple(like.shape)}")
+                    found[name] = value.reshape(like.shape)
+        return found
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file, without pickle.
+
+    Raises:
+        FedbenchError: it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise FedbenchError(f"golden file {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def folders(root: Path) -> list[Path]:
+    """`root` and all folders below that hold golden files.
+
+    Raises:
+        FedbenchError: there are none.
+    """
+    found = sorted(path.parent for path in root.rglob(WEIGHTS))
+    if not found:
+        raise FedbenchError(f"{root} holds no golden files: no {WEIGHTS} in it or below")
+    return found
+
+
+def load_clip(folder: Path) -> FrozenCLIP:
+    """The folder's CLIP; its sizes from `config.json`, else from the tensors.
+
+    Raises:
+        FedbenchError: weights and configuration do not fit.
+    """
+    arrays = {key: torch.from_numpy(value) for key, value in read_npz(folder / WEIGHTS).items()}
+    beside = folder / "config.json"
+    config = json.loads(beside.read_text()) if beside.is_file() else openai_config(arrays)
+    if "token_embedding.ids" in arrays:  # only the rows that the files use are kept
+        ids, rows = arrays.pop("token_embedding.ids"), arrays.pop("token_embedding.rows")
+        table = torch.zeros(config["text_cfg"]["vocab_size"], rows.shape[1])
+        table[ids] = rows.float()
+        arrays["token_embedding.weight"] = table
+    return from_state_dict(config, arrays, name=f"golden {folder.name}")
+
+
+def official_name(cls: type[Method], name: str) -> tuple[str, int | None]:
+    """The authors' name of one of our tensors, and the row of it that ours is."""
+    theirs = _official(cls).tensors[name]
+    match = re.fullmatch(r"(.*)\[(\d+)\]", theirs)
+    return (match[1], int(match[2])) if match else (theirs, None)
+
+
+def whole_batch(clip: FrozenCLIP, images: Tensor, labels: Tensor) -> Step:
+    """One step of one client on all images. images (batch, 3, side, side)"""
+    features = clip.encode_image(images)[None]
+    valid = torch.ones(1, len(labels), dtype=torch.bool)
+    return Step(features, labels[None], valid, torch.ones(1, dtype=torch.bool))
+
+
+def _registered() -> list[type[Method]]:
+    return [METHODS[name] for name in METHODS if METHODS[name].official is not None]  # type: ignore[attr-defined]
+
+
+def _official(cls: type[Method]) -> Official:
+    assert cls.official is not None
+    return cls.official
+
+
+def _names(claimed: str, stem: str) -> bool:
+    return stem == claimed or stem.startswith(f"{claimed}_")

@@ -1,0 +1,126 @@
+"""Names beside points, so that no name covers a point or another name, nor an error bar if possible."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+DISTANCES = (7.0, 13.0, 20.0, 29.0, 40.0, 54.0, 70.0, 90.0)
+"""How far a name may stand from its point, in points of 1/72 inch; nearest first."""
+
+ANGLES = (0, 180, 90, 270, 45, 135, 225, 315, 22, 158, 202, 338, 67, 113, 247, 293)
+LEADER = 12.0
+"""From this distance on, a thin line joins the name to its point."""
+
+FAR = 2.0
+"""A pixel of distance is as bad as covering so many pixels squared: a name must be seen to be its point's."""
+
+PAD = 1.5
+"""Points of air around a name."""
+
+Obstacle = tuple[Bbox, float]
+"""A box in pixels, and how bad it is to cover a pixel of it (a name or a marker: 1)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a name goes: its offset from the point, in points of 1/72 inch."""
+
+    dx: float
+    dy: float
+
+    @property
+    def led(self) -> bool:
+        """Far enough from its point to need a line to it."""
+        return math.hypot(self.dx, self.dy) >= LEADER
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Horizontal and vertical alignment: which side of the name faces the point."""
+        flat = abs(self.dy) < 0.5 * abs(self.dx)
+        across = "center" if abs(self.dx) < 0.3 * abs(self.dy) else "left" if self.dx > 0 else "right"
+        return across, "center" if flat else "bottom" if self.dy > 0 else "top"
+
+
+PLACES = tuple(
+    Place(distance * math.cos(math.radians(angle)), distance * math.sin(math.radians(angle)))
+    for distance in DISTANCES
+    for angle in ANGLES
+)
+
+
+def find_places(
+    axes: Axes,
+    names: Sequence[str],
+    points: Sequence[tuple[float, float]],
+    obstacles: Sequence[Obstacle],
+    *,
+    size: float,
+) -> list[Place]:
+    """The best place that is left for each name near its point (x, y), one after the other.
+
+    The limits of the axes must be final.
+    """
+    canvas = axes.figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    renderer = canvas.get_renderer()
+    scale = axes.figure.dpi / 72
+    room = axes.get_window_extent(renderer)
+    taken, found = list(obstacles), []
+    for name, point in zip(names, points, strict=True):
+        probe = axes.annotate(name, point, fontsize=size)
+        extent = probe.get_window_extent(renderer).padded(PAD * scale)
+        probe.remove()
+        x, y = axes.transData.transform(point)
+        boxes = [_box(x, y, place, scale, extent) for place in PLACES]
+        costs = [_cost(box, taken, room) + _distance(p) * scale for box, p in zip(boxes, PLACES, strict=True)]
+        best = costs.index(min(costs))
+        taken.append((boxes[best], 1.0))
+        found.append(PLACES[best])
+    return found
+
+
+def write(
+    axes: Axes, name: str, point: tuple[float, float], place: Place, *, colour: str, size: float
+) -> None:
+    """Write the name at its place, in a white halo."""
+    across, up = place.sides
+    leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.7, "shrinkA": 1, "shrinkB": 4}
+    axes.annotate(
+        name,
+        point,
+        xytext=(place.dx, place.dy),
+        textcoords="offset points",
+        ha=across,
+        va=up,
+        fontsize=size,
+        color=colour,
+        arrowprops=leader if place.led else None,
+        annotation_clip=False,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+        zorder=5,
+    )
+
+
+def _distance(place: Place) -> float:
+    return FAR * round(math.hypot(place.dx, place.dy) - DISTANCES[0], 6)
+
+
+def _box(x: float, y: float, place: Place, scale: float, extent: Bbox) -> Bbox:
+    """The name's box in pixels."""
+    across, up = place.sides
+    left = x + place.dx * scale - {"left": 0, "center": extent.width / 2, "right": extent.width}[across]
+    low = y + place.dy * scale - {"bottom": 0, "center": extent.height / 2, "top": extent.height}[up]
+    return Bbox.from_bounds(left, low, extent.width, extent.height)
+
+
+def _cost(box: Bbox, taken: Sequence[Obstacle], room: Bbox) -> float:
+    """Weighted pixels squared of the box that are covered or outside the axes."""
+    inside = Bbox.intersection(box, room)
+    outside = box.width * box.height - (inside.width * inside.height if inside else 0)
+    covered = [(Bbox.intersection(box, other), weight) for other, weight in taken]
+    return 10 * max(0.0, outside) + sum(b.width * b.height * weight for b, weight in covered if b)
