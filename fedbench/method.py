@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.model import FrozenCLIP
-from fedbench.clip.prompts import Prompt, PromptTree, build_tree
+from fedbench.clip.prompts import Prompt, PromptTree
 from fedbench.config import validated
 from fedbench.errors import FedbenchError, unknown
 
@@ -180,7 +180,7 @@ class Method(ABC):
         """`prompts(classnames)` packed for the text tower, on the backbone's device; made once per label space."""
         key = tuple(classnames)
         if key not in self._trees:
-            self._trees[key] = build_tree(self.prompts(key), length=self.clip.text.length).to(self.clip.device)
+            self._trees[key] = self.clip.text.pack(self.prompts(key))
         return self._trees[key]
 
     def encode(self, tree: PromptTree, context: Tensor | None = None, hooks: Hooks = UNCHANGED) -> Tensor:

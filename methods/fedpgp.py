@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.prompts import Prompt, build_tree, context_prompt, text_prompt
+from fedbench.clip.prompts import Prompt, context_prompt, text_prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
 
@@ -91,9 +91,8 @@ class FedPGP(Method):
             word = "X " * self.hyper.n_ctx if self.quirk("placeholder-anchor") else "a photo of a "
             sentences = [f"{word}{name.replace('_', ' ')}." for name in self.classnames]
             prompts = [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
-            tree = build_tree(prompts, length=self.clip.text.length).to(self.clip.device)
             with torch.no_grad():
-                self._anchor = self.encode(tree)[:, 0]
+                self._anchor = self.encode(self.clip.text.pack(prompts))[:, 0]
         return self._anchor
 
     def cosines(self, p: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:

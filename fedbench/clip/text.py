@@ -1,11 +1,13 @@
 """CLIP's text tower over prompt trees, for many clients at once."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fedbench.clip.blocks import UNCHANGED, Attention, Block, Hooks, heads_first, heads_last, layer_norm, linear
-from fedbench.clip.prompts import PromptTree
+from fedbench.clip.prompts import Prompt, PromptTree, build_tree
 
 
 class TextTower:
@@ -23,6 +25,14 @@ class TextTower:
     def tokenize(self, text: str) -> list[int]:
         """BPE ids of a text, without [SOS] and [EOT]."""
         return self.tokenizer.encode(text)
+
+    def pack(self, prompts: Sequence[Prompt]) -> PromptTree:
+        """The prompts of a label space, ready for `encode`, on the tower's device.
+
+        Raises:
+            FedbenchError: a prompt is longer than the tower's context.
+        """
+        return build_tree(prompts, length=self.length).to(self.positional_embedding.device)
 
     def embed(self, tokens: list[int]) -> Tensor:
         """Token embeddings, without positions. (tokens, width)"""
@@ -56,11 +66,6 @@ class TextTower:
         nothing = torch.zeros_like(context[:, :, :1])
         rows = torch.where(prompts.slots < 0, context.shape[2], prompts.slots)
         return fixed + torch.cat([context, nothing], dim=2).index_select(2, rows)
-
-    def step_bytes(self, prompts: PromptTree) -> int:
-        """Activations that one prompt set keeps for the backward pass, in bytes of float32, rounded up."""
-        kept = 2 + 3 + 2 + 2 * self.blocks[0].mlp.c_fc.weight.shape[0] / self.width + 2
-        return int(len(prompts.ids) * len(self.blocks) * self.width * kept * 4)
 
 
 def tree_attention(prompts: PromptTree, heads: int, *, ends_only: bool = False) -> Attention:

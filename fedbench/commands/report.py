@@ -5,9 +5,7 @@ from pathlib import Path
 import click
 
 from fedbench.commands.options import NAMES, SELECT
-from fedbench.errors import unknown
 
-FORMATS = ("md", "tex", "csv")
 STORE = click.argument("store", type=click.Path(path_type=Path))
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder to write to.  [default: in STORE]")
 
@@ -18,7 +16,7 @@ OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder to wri
     "--format",
     "formats",
     type=NAMES,
-    default=",".join(FORMATS),
+    default="md,tex,csv",
     show_default=True,
     help="Which files to write.",
 )
@@ -34,11 +32,9 @@ def report(
     from fedbench.commands.show import show
     from fedbench.report import terminal_table, write_report
 
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
+    files = write_report(store, formats=formats, select=select, versus=versus, out=out)
     show(terminal_table(store, select, versus=versus))
-    for file in write_report(store, formats=formats, select=select, versus=versus, out=out):
+    for file in files:
         click.echo(file)
 
 

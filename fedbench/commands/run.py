@@ -209,7 +209,7 @@ def _execute(
 
 
 def _print_results(store: "Store") -> None:
-    """The table on stdout, and where the files are. Results are on disk already: no report is no failed run."""
+    """The table on stdout, and where the files are. A report that cannot be made does not fail the run."""
     from fedbench.commands.show import show
     from fedbench.report import terminal_table, write_plots, write_report
 
@@ -236,6 +236,6 @@ def _conclude(outcomes: list["Outcome"], store: "Store") -> None:
         click.echo(f"failed {outcome.cell}{earlier}: {outcome.reason}", err=True)
     if failed:
         raise FedbenchError(
-            f"{len(failed)} of {len(outcomes)} cells failed; tracebacks are in {store.root}/cells/*/error.txt; "
+            f"{len(failed)} of {len(outcomes)} cells failed; tracebacks: {store.root}/cells/*/error.txt; "
             "run the same command with --retry-failed to try them again"
         )

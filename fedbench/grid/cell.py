@@ -17,7 +17,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: a state of the store, "busy" (in another process) or "again" (its worker died)."""
+    """What became of a cell: a state of the store, "busy" (elsewhere) or "again" (its worker died)."""
 
     cell: str
     state: str
@@ -51,7 +51,7 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
         except Exception as error:
             if is_disk_full(error):
                 raise FedbenchError(
-                    f"no space left on the disk of {path.parent.parent} (or the cache); what was done is kept: "
+                    f"no space left on the disk of {path.parent.parent} (or the cache), nothing is lost: "
                     "free some space and run the same command again"
                 ) from error
             reason = summary(error)

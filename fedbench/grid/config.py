@@ -82,4 +82,4 @@ FIXED = (
     "evaluate_every",
     "precision",
 )
-"""Fields of `RunConfig` that all cells of a store share: cells that differ here do not belong in one table."""
+"""Fields of `RunConfig` that all cells of a store share: cells that differ here are not one comparison."""

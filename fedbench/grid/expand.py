@@ -71,7 +71,7 @@ def _settings(grid: GridConfig) -> dict[tuple[str, str], Any]:
 
 def _hyper(grid: GridConfig, method: str, settings: dict[tuple[str, str], Any]) -> dict[str, Any]:
     hyper = METHODS[method].Hyper  # type: ignore[attr-defined]
-    known = hyper.__dataclass_fields__
+    known = hyper.model_fields
     general = {key: value for (owner, key), value in settings.items() if not owner and key in known}
     own = {key: value for (owner, key), value in settings.items() if owner == method}
     return filled(hyper, general | own, owner=method)
@@ -105,7 +105,7 @@ def _quirks(grid: GridConfig, method: str) -> tuple[str, ...]:
 
 def _refuse_unused(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> None:
     """An entry that changes no cell is a mistake: say so instead of running without it."""
-    hypers = {key for m in grid.methods for key in METHODS[m].Hyper.__dataclass_fields__}  # type: ignore[attr-defined]
+    hypers = {key for m in grid.methods for key in METHODS[m].Hyper.model_fields}  # type: ignore[attr-defined]
     options = {f"{grid.split}.{key}" for key in SPLITS[grid.split].Options.model_fields}  # type: ignore[attr-defined]
     for owner, key in settings:
         if not owner and key not in hypers:

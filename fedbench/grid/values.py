@@ -1,11 +1,10 @@
-"""Values from command lines and suite files: parsed as TOML writes them, checked against annotations."""
+"""Values from command lines and suite files: parsed as TOML writes them, checked by a method's `Hyper`."""
 
 import math
 import tomllib
-from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedbench.errors import FedbenchError, unknown
 
@@ -40,40 +39,34 @@ def assignments(pairs: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def checked(value: Any, annotation: Any, *, where: str) -> Any:
-    """`value` if it fits the annotation exactly; an int becomes a float where a float is wanted.
+def filled(hyper: type[BaseModel], values: dict[str, Any], *, owner: str) -> dict[str, Any]:
+    """All hyper-parameters of the model `hyper` as JSON: its defaults, and over them `values`.
+
+    Types are strict, except that an integer is a number and a list a tuple: `mu = true` or `n_ctx = 4.0` is a
+    mistake. "none" stands for None, which TOML lacks.
 
     Raises:
-        FedbenchError: it does not fit, or is not finite.
+        FedbenchError: an unknown key, a wrong type, or a value that the model refuses.
     """
-    if value == "none" and type(None) in getattr(annotation, "__args__", ()):
-        return None  # TOML has no null
-    if isinstance(value, list):
-        value = tuple(value)
-    try:
-        value = TypeAdapter(annotation).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise FedbenchError(f"{where} = {value!r}: {error.errors()[0]['msg'].lower()}") from error
-    if isinstance(value, float) and not math.isfinite(value):
-        raise FedbenchError(f"{where} = {value!r}: input should be a finite number")
-    return value
-
-
-def filled(hyper: type, values: dict[str, Any], *, owner: str) -> dict[str, Any]:
-    """All hyper-parameters of the dataclass `hyper`: its defaults, and over them `values`.
-
-    Raises:
-        FedbenchError: an unknown key, a wrong type, or a value that the dataclass itself refuses.
-    """
-    hints = get_type_hints(hyper)
-    names = [field.name for field in fields(hyper)]
     for key in values:
-        if key not in names:
-            raise unknown(f"hyper-parameter of {owner}", key, names)
-    given = {key: checked(value, hints[key], where=f"{owner}.{key}") for key, value in values.items()}
+        if key not in hyper.model_fields:
+            raise unknown(f"hyper-parameter of {owner}", key, hyper.model_fields)
+    given = {key: _native(value, hyper.model_fields[key].annotation) for key, value in values.items()}
     try:
-        complete = hyper(**given)
-    except ValueError as error:
-        raise FedbenchError(f"hyper-parameters of {owner}: {error}") from error
-    # Checked again as a whole, so that a default written `1` for a float hashes like 1.0.
-    return {name: checked(getattr(complete, name), hints[name], where=f"{owner}.{name}") for name in names}
+        complete = hyper.model_validate(given, strict=True).model_dump()
+        # Again, now with the defaults: one written `1` for a float must hash like 1.0.
+        complete = hyper.model_validate(complete, strict=True).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join([owner, *map(str, first["loc"])])
+        raise FedbenchError(f"{name} = {first['input']!r}: {first['msg'].lower()}") from error
+    for key, value in complete.items():
+        if isinstance(given.get(key, value), float) and not math.isfinite(given.get(key, value)):
+            raise FedbenchError(f"{owner}.{key} = {given[key]!r}: input should be a finite number")
+    return complete
+
+
+def _native(value: Any, annotation: Any) -> Any:
+    if value == "none" and type(None) in getattr(annotation, "__args__", ()):
+        return None
+    return tuple(value) if isinstance(value, list) else value

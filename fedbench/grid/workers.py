@@ -71,8 +71,8 @@ class Pool:
     """`jobs` worker processes; on CUDA each keeps to one GPU, round robin.
 
     If a worker dies (the kernel kills it when memory is short), Python ends the whole pool and does not say
-    which one it was. The cells that were running are then run again alone, one after the other: the one that is
-    alone when it happens again has failed.
+    which one it was. The cells that were running are then run again alone, one after the other: the one that
+    is alone when it happens again has failed.
     """
 
     def __init__(self, runtime: Runtime, *, jobs: int, gpus: int, plugins: tuple[Path, ...], report: Report):

@@ -32,9 +32,10 @@ def harmonic_mean(values: Sequence[float]) -> float:
     """n / sum(1 / x); 0 if one is 0, nan if one is missing."""
     if any(math.isnan(x) for x in values):
         return math.nan
-    if min(values) <= 0:
+    least = min(values)
+    if least <= 0:
         return 0.0
-    return len(values) / math.fsum(1 / x for x in values)
+    return len(values) * least / math.fsum(least / x for x in values)  # 1 / x could overflow
 
 
 def over_seeds(per_seed: Mapping[int, float], *, mean: float | None = None) -> Value:

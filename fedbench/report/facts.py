@@ -153,10 +153,11 @@ def _computed(table: Table) -> str:
 
 def _splits(table: Table) -> str:
     hashes: dict[str, dict[int, tuple[str, ...]]] = defaultdict(dict)
-    for c in sorted(table.cells, key=lambda c: (c.config.dataset, c.config.seed)):
+    for c in sorted(table.cells, key=lambda c: c.config.seed):
         seeds = hashes[c.config.dataset]
         seeds[c.config.seed] = unique([*seeds.get(c.config.seed, ()), c.record.hashes.split[:8]])
-    return "; ".join(f"{dataset} {_by_seed(seeds)}" for dataset, seeds in hashes.items())
+    datasets = unique(c.config.dataset for c in table.cells)
+    return "; ".join(f"{dataset} {_by_seed(hashes[dataset])}" for dataset in datasets)
 
 
 def _by_seed(seeds: Mapping[int, tuple[str, ...]]) -> str:
@@ -164,6 +165,8 @@ def _by_seed(seeds: Mapping[int, tuple[str, ...]]) -> str:
 
 
 def _missing(table: Table) -> str:
-    missing = {c.config.dataset: c.record.protocol.missing for c in table.cells}
+    missing: dict[str, int] = defaultdict(int)
+    for c in table.cells:
+        missing[c.config.dataset] = max(missing[c.config.dataset], c.record.protocol.missing)
     text = ", ".join(f"{dataset} {count}" for dataset, count in missing.items() if count)
     return text or ("none" if table.cells else "")

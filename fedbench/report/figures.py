@@ -84,7 +84,7 @@ def tidy(axes: Axes) -> None:
 def lines_of(width: float, table: Table, text: str) -> list[str]:
     """The footnote's lines in a figure of `width` inches: backbone with its caveat, then `text`."""
     caveat = f" ({table.caveat})" if table.caveat else ""
-    characters = int((width - 0.16) * 72 / (0.56 * SMALL))  # a character takes about 0.56 of the font size
+    characters = int((width - 0.16) * 72 / (0.52 * SMALL))  # a character takes about half of the font size
     return textwrap.wrap(f"{table.split}, {table.backbone}{caveat}. {text}", characters)
 
 

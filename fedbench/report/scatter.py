@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from fedbench.report.arithmetic import Value
 from fedbench.report.figures import (
@@ -117,9 +116,9 @@ def _obstacles(axes: Axes, points: list[Point]) -> list[Obstacle]:
         left, low = axes.transData.transform((x.mean - dx, y.mean - dy))
         right, high = axes.transData.transform((x.mean + dx, y.mean + dy))
         px, py = axes.transData.transform((x.mean, y.mean))
-        boxes.append((Bbox.from_extents(px - half, py - half, px + half, py + half), 1.0))
-        boxes.append((Bbox.from_extents(left, py - scale / 2, right, py + scale / 2), BAR))
-        boxes.append((Bbox.from_extents(px - scale / 2, low, px + scale / 2, high), BAR))
+        boxes.append(((px - half, py - half, px + half, py + half), 1.0))
+        boxes.append(((left, py - scale / 2, right, py + scale / 2), BAR))
+        boxes.append(((px - scale / 2, low, px + scale / 2, high), BAR))
     return boxes
 
 

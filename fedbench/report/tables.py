@@ -52,7 +52,8 @@ class Table:
         labels: cell name to row label.
         blocks: Average first where there are several datasets with the same columns, then the datasets.
         per_seed: (row, dataset) to the selected numbers of every seed, HM included.
-        cells, open: finished and unfinished cells; `open` includes those without a readable configuration.
+        cells: finished cells, in the order of datasets and rows.
+        open: unfinished cells, those without a readable configuration included.
         notes: what the averages leave out.
     """
 
@@ -120,6 +121,10 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
         seeds = per_seed.setdefault((labels.of[cell.name], cell.config.dataset), {})
         seeds[cell.config.seed] = _numbers(select(cell, rule).values, metrics[cell.config.dataset])
     blocks = [_block(d, metrics[d], names, per_seed) for d in datasets if metrics[d]]
+
+    def place(cell: Done) -> tuple[int, int, int]:
+        return datasets.index(cell.config.dataset), names.index(labels.of[cell.name]), cell.config.seed
+
     notes: list[str] = []
     if len(datasets) > 1:
         average, notes = _average(datasets, metrics, names, per_seed)
@@ -132,7 +137,7 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
         labels=labels.of,
         blocks=tuple(blocks),
         per_seed=per_seed,
-        cells=done,
+        cells=tuple(sorted(done, key=place)),
         open=unfinished,
         notes=tuple(notes),
     )

@@ -1,4 +1,4 @@
-"""The command line as a user types it, in the fake world of tests/grid: in this process, or in one of its own."""
+"""The command line as a user types it, in the fake world of tests/grid: in this process or in its own."""
 
 import importlib.util
 import os

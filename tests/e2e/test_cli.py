@@ -62,28 +62,70 @@ def test_dry_run_writes_nothing(bench: Bench) -> None:
 
 def test_the_machine_is_not_in_the_cell(bench: Bench) -> None:
     plain = bench(*SMALL, "--dry-run").out
-    machine = ("--threads", "1", "--jobs", "2", "--data-root", "elsewhere", "--cache-dir", "c", "--memory-gib", "1")
+    machine = (
+        "--threads",
+        "1",
+        "--jobs",
+        "2",
+        "--data-root",
+        "elsewhere",
+        "--cache-dir",
+        "c",
+        "--memory-gib",
+        "1",
+    )
     assert bench(*SMALL, "--dry-run", *machine, "--allow-missing").out == plain
 
 
 def test_flags_reach_the_configuration(bench: Bench) -> None:
     flags = (
-        *("--shots", "4", "--clients", "5", "--local-epochs", "3", "--batch-size", "7", "--participation", "0.5"),
-        *("--views", "0", "--evaluate-every", "2", "--precision", "float32", "--quirks", "Beta:placeholder-anchor"),
+        *(
+            "--shots",
+            "4",
+            "--clients",
+            "5",
+            "--local-epochs",
+            "3",
+            "--batch-size",
+            "7",
+            "--participation",
+            "0.5",
+        ),
+        *(
+            "--views",
+            "0",
+            "--evaluate-every",
+            "2",
+            "--precision",
+            "float32",
+            "--quirks",
+            "Beta:placeholder-anchor",
+        ),
         *("--set", "Beta.mu=2", "--set", "lr=0.1", "--set", "halves.partition=balanced"),
     )
     assert bench(*SMALL, *flags, "--seeds", "0").code == 0
     (file,) = Path("out/cells").glob("Beta*/config.json")
     config = json.loads(file.read_text())
     assert config["split_options"] == {"clients": 5, "shots": 4, "partition": "balanced"}
-    assert (config["hyper"]["mu"], config["hyper"]["lr"], config["quirks"]) == (2.0, 0.1, ["placeholder-anchor"])
-    expected = {"local_epochs": 3, "batch_size": 7, "participation": 0.5, "views": 0, "evaluate_every": 2, "seed": 0}
+    assert (config["hyper"]["mu"], config["hyper"]["lr"], config["quirks"]) == (
+        2.0,
+        0.1,
+        ["placeholder-anchor"],
+    )
+    expected = {
+        "local_epochs": 3,
+        "batch_size": 7,
+        "participation": 0.5,
+        "views": 0,
+        "evaluate_every": 2,
+        "seed": 0,
+    }
     assert {key: config[key] for key in expected} == expected
 
 
 def test_a_suite_names_its_folder(bench: Bench) -> None:
     Path("mine.toml").write_text(
-        "methods = ['Alpha']\ndatasets = ['dots']\nsplit = 'halves'\nbackbone = 'tiny'\nseeds = 3\nrounds = 2\n"
+        "methods = ['Alpha']\ndatasets = ['dots']\nsplit = 'halves'\nbackbone = 'tiny'\nseeds = 3\n"
     )
     assert bench("run", "mine.toml").code == 0
     assert [p.name[:18] for p in Path("results/mine/cells").iterdir()] == ["Alpha-dots-halves-"]
@@ -111,7 +153,6 @@ def test_a_suite_names_its_folder(bench: Bench) -> None:
         (("run",), "the grid has no methods: give --methods or a suite"),
         (("status", "out"), "out holds no result store"),
         (("list", "method"), "unknown kind of list 'method'; did you mean methods?"),
-        (("report", "out", "--format", "markdown"), "unknown format 'markdown'"),
     ],
 )
 def test_bad_input_is_one_line(bench: Bench, arguments: tuple[str, ...], message: str) -> None:
@@ -147,7 +188,12 @@ def test_impossible_output_folders(bench: Bench) -> None:
     Path("full/thesis.txt").touch()
     Path("old").mkdir()
     Path("old/grid.json").write_text('{"schema": 0}')
-    for folder, message in (("file", "is a file"), ("full", "not empty"), ("old", "schema 0"), ("file/x", "file/x")):
+    for folder, message in (
+        ("file", "is a file"),
+        ("full", "not empty"),
+        ("old", "schema 0"),
+        ("file/x", "file/x"),
+    ):
         result = bench(*GRID, "--out", folder)
         assert (result.code, result.err.count("\n")) == (1, 1)
         assert message in result.err
@@ -167,7 +213,7 @@ def test_failed_cells_are_listed_left_and_retried(bench: Bench, monkeypatch: pyt
         result = bench(*broken)
         assert result.code == 1
         assert f"{earlier}: ZeroDivisionError: division by zero" in result.err
-        assert "error: 2 of 4 cells failed; tracebacks are in out/cells/*/error.txt" in result.err
+        assert "error: 2 of 4 cells failed; tracebacks: out/cells/*/error.txt" in result.err
         assert "THE TABLE" in result.out
     monkeypatch.setenv("FAKE_FIXED", "1")
     result = bench(*broken, "--retry-failed")
@@ -204,7 +250,9 @@ def test_list(bench: Bench) -> None:
 
 def test_report_and_plot(bench: Bench) -> None:
     bench(*SMALL)
-    assert bench("report", "out", "--format", "md,csv", "--versus", "Alpha").out == "THE TABLE\nout/report.md\n"
+    assert (
+        bench("report", "out", "--format", "md,csv", "--versus", "Alpha").out == "THE TABLE\nout/report.md\n"
+    )
     assert bench("plot", "out").out == "out/curves.png\n"
 
 
@@ -273,7 +321,9 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 def test_bench_py_hides_its_folder_or_says_what_is_missing(tmp_path: Path) -> None:
     """Its `datasets/` must not be importable as a top-level name; fedbench comes from the environment."""
-    code = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_path({str(ROOT / 'bench.py')!r})\n"
+    code = (
+        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_path({str(ROOT / 'bench.py')!r})\n"
+    )
     result = python("-c", code + f"assert {str(ROOT)!r} not in sys.path", cwd=tmp_path)
     assert result.returncode == 0 or result.stderr.startswith("error: fedbench is not installed")
     isolated = python("-S", str(ROOT / "bench.py"), "--help", PYTHONPATH="")

@@ -1,6 +1,6 @@
-"""A world without torch for tests of the grid: as a plug-in it puts fake methods, data, engine and report in place.
+"""A world without torch for tests of the grid: a plug-in that brings fake methods, data, engine and report.
 
-`bench run --plugin tests/grid/fakeworld.py` works in any process, so that workers and killed runs can be tested.
+`bench run --plugin tests/grid/fakeworld.py` works in any process: workers and killed runs can be tested so.
 """
 
 import errno
@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -32,8 +31,8 @@ class Method:
 
     quirks: ClassVar[dict[str, str]] = {"momentum-leak": "one buffer for all"}
 
-    @dataclass(frozen=True)
-    class Hyper:
+    class Hyper(BaseModel):
+        model_config = ConfigDict(frozen=True, extra="forbid")
         lr: float = 1
         delay: float = 0.0
         mode: Literal["ok", "error", "refuse", "skip", "die", "disk-full"] = "ok"
@@ -48,7 +47,6 @@ class Beta(Method):
 
     quirks: ClassVar[dict[str, str]] = {**Method.quirks, "placeholder-anchor": "the wrong anchor"}
 
-    @dataclass(frozen=True)
     class Hyper(Method.Hyper):
         mu: float = 0.5
         width: int | None = None
@@ -90,6 +88,10 @@ class Halves:
             raise FedbenchError(f"{self.options.clients} clients cannot share 20 classes; at most 20 work")
 
 
+class Tiny:
+    """A backbone."""
+
+
 class Skipped(FedbenchError):
     """As in fedbench.engine."""
 
@@ -98,7 +100,9 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Any
     """Each round hashes what came before, so that a lost or repeated round shows in the record."""
     _log(f"start {config.cell} {os.getpid()} {runtime.threads} {runtime.device}")
     state_file = folder / "state.json"
-    state = json.loads(state_file.read_text()) if state_file.exists() else {"round": 0, "hash": config.cell}
+    state: dict[str, Any] = {"round": 0, "hash": config.cell}
+    if state_file.exists():
+        state = json.loads(state_file.read_text())
     while state["round"] < config.rounds:
         if state["round"] == 1:
             _end_badly(config)
@@ -152,12 +156,18 @@ def resolve(name: str) -> tuple[str, Path | None]:
 
 def install() -> None:
     """Put the fakes in place of registries' entries and of the heavy modules."""
-    contents = ({"Alpha": Alpha, "Beta": Beta, "Plain": Plain}, {"dots": Dots, "dots2": Dots}, {"halves": Halves})
-    for reg, entries in zip(REGISTRIES, (*contents, {"tiny": Method}), strict=True):
+    methods: dict[str, type] = {"Alpha": Alpha, "Beta": Beta, "Plain": Plain}
+    contents: tuple[dict[str, type], ...] = (
+        methods,
+        {"dots": Dots, "dots2": Dots},
+        {"halves": Halves},
+        {"tiny": Tiny},
+    )
+    for reg, entries in zip(REGISTRIES, contents, strict=True):
         reg._entries, reg._filled = dict(entries), True
     engine, clip, report = (ModuleType(name) for name in FAKED)
     engine.run_cell, engine.Skipped, clip.resolve = run_cell, Skipped, resolve  # type: ignore[attr-defined]
-    report.terminal_table = lambda store, select, versus=None: ["THE TABLE"]  # type: ignore[attr-defined]
+    report.terminal_table = lambda store, select, versus=None: "THE TABLE"  # type: ignore[attr-defined]
     report.write_report = lambda store, **_: [store / "report.md"]  # type: ignore[attr-defined]
     report.write_plots = lambda store, **_: [store / "curves.png"]  # type: ignore[attr-defined]
     sys.modules.update(zip(FAKED, (engine, clip, report), strict=True))

@@ -73,7 +73,7 @@ def test_bad_input_in_a_cell_is_one_line(cells: Cells, out: Path) -> None:
 def test_cells_that_cannot_run_are_skipped_with_a_reason(cells: Cells, out: Path) -> None:
     grid = cells(seeds=[1], set={"Alpha.mode": "skip"})
     outcomes, _ = run(out, grid)
-    assert [(o.state, o.reason) for o in outcomes][0] == ("skipped", "needs an image tower of ViT kind")
+    assert (outcomes[0].state, outcomes[0].reason) == ("skipped", "needs an image tower of ViT kind")
     assert plan(grid, Store(out), retry_failed=False)[0].verb == "leave"
     assert plan(grid, Store(out), retry_failed=True)[0].verb == "retry"
 
@@ -90,7 +90,9 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
     assert states(run(out, grid)[0]) == ["done"] * 4
 
 
-def test_a_full_disk_when_the_record_is_written(cells: Cells, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_when_the_record_is_written(
+    cells: Cells, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fedbench.grid.store import CellFolder
 
     def full(self: CellFolder, record: object) -> None:
@@ -139,5 +141,7 @@ def test_bars_on_a_terminal(cells: Cells) -> None:
 
 
 def test_a_line_for_a_finished_cell() -> None:
-    assert finished_line(Outcome("c", "failed", "why", 1.25), number=1, total=2) == "[1/2] failed c  1.2 s  why"
+    assert (
+        finished_line(Outcome("c", "failed", "why", 1.25), number=1, total=2) == "[1/2] failed c  1.2 s  why"
+    )
     assert finished_line(Outcome("c", "done", ran=False), number=2, total=2) == "[2/2] done c"

@@ -26,7 +26,7 @@ def split_hash(dataset: str, seed: int) -> str:
 
 
 class StoreWriter:
-    """A store that grows cell by cell; `grid.json` lists them in the order of writing."""
+    """A store that grows cell by cell; `grid.json` lists the cells in the order of writing."""
 
     def __init__(self, root: Path, *, schema: int = SCHEMA):
         self.root = root
@@ -36,8 +36,10 @@ class StoreWriter:
         self._grid()
 
     def done(self, cell: RunConfig, rounds: Rounds, **changes: Any) -> Path:
-        """A finished cell. One round means a method that trains nothing. `changes` go into the record's parts,
-        as in `protocol={"missing": 3}`."""
+        """A finished cell. One round means a method that trains nothing.
+
+        `changes` go into the record's parts, as in `protocol={"missing": 3}`.
+        """
         folder = self.open(cell, "done")
         record: dict[str, Any] = {
             "schema": self.schema,

@@ -1,0 +1,200 @@
+"""Fast path against plain path, in one run on one machine."""
+
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from fedbench.clip import FrozenCLIP, load
+from fedbench.clip.prompts import context_prompt
+from fedbench.engine.local import Step, losses_and_gradients
+from fedbench.errors import FedbenchError
+from fedbench.method import Method
+from fedbench.perf.names import class_names
+from fedbench.reference import PlainCLIP, plain_losses
+from fedbench.registry import METHODS
+from fedbench.seeds import torch_stream
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What `bench perf` prints. Seconds are medians, per client where there are several.
+
+    Attributes:
+        relative_difference: largest difference of results and gradients, over the largest value of each.
+        peak_bytes: of the process (CPU, weights and libraries included) or of the card, at the fast path's peak.
+        image_seconds: what one image costs once, when its view enters the cache; 0 where no image is involved.
+    """
+
+    benchmark: str
+    backbone: str
+    fast_seconds: float
+    plain_seconds: float
+    ratio: float
+    relative_difference: float
+    peak_bytes: int
+    device: str
+    precision: str
+    threads: int
+    classes: int
+    clients: int
+    batch: int
+    image_seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def text_encoding(
+    *, backbone: str, classes: int, context: int, clients: int, device: str, precision: str, repeats: int
+) -> Measurement:
+    """Class features from learned contexts, forward and backward."""
+    clip = load(backbone).to(device, precision=precision)
+    plain = PlainCLIP(clip)
+    prompts = [context_prompt(clip.text.tokenize, name, n_ctx=context) for name in class_names(classes)]
+    packed, rows = clip.text.pack(prompts), plain.text.pack(prompts)
+    rng = torch_stream(0, "perf")
+    contexts = (torch.randn(clients, 1, context, clip.text.width, generator=rng) * 0.02).to(device)
+    weights = torch.randn(classes, clip.embed_dim, generator=rng).to(device)  # a stand-in for the loss above
+
+    def run(encode: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
+        x = x.clone().requires_grad_()
+        with clip.autocast():
+            features = encode(x).float()
+        (gradient,) = torch.autograd.grad((features * weights).sum(), x)
+        return [features.detach()[0], gradient[0]]
+
+    fast = _Timer(lambda: run(lambda x: clip.text.encode(packed, x), contexts), device)
+    slow = _Timer(lambda: run(lambda x: plain.text.encode(rows, x), contexts[:1]), device)
+    return _measured("text-encoding", clip, backbone, fast, slow, repeats=repeats, classes=classes, clients=clients, batch=0)
+
+
+def step(
+    *,
+    method: str,
+    backbone: str,
+    classes: int,
+    batch: int,
+    clients: int,
+    device: str,
+    precision: str,
+    repeats: int,
+) -> Measurement:
+    """One local step of a method: loss and gradients. Fast: cached features, all clients at once."""
+    clip = load(backbone).to(device, precision=precision)
+    cls = METHODS[method]
+    names = class_names(classes)
+    fast_method: Method = cls(clip, names)
+    plain_method: Method = cls(PlainCLIP(clip), names)
+    start = fast_method.init(torch_stream(0, "init"))
+    if not start:
+        raise FedbenchError(f"{method} trains nothing: it has no step to measure")
+    rng = torch_stream(0, "perf")
+    side = clip.preprocess.size
+    pixels = torch.randn(batch, 3, side, side, generator=rng).to(device)
+    labels = torch.randint(classes, (clients, batch), generator=rng).to(device)
+    p = {n: _spread(x, clients, rng).to(device) for n, x in start.items()}
+    received = {n: start[n].expand(clients, *start[n].shape).to(device) for n in fast_method.shared}
+
+    began = time.perf_counter()
+    features = clip.encode_image(pixels)
+    _wait(device)
+    image_seconds = (time.perf_counter() - began) / batch
+    everyone = torch.ones(clients, dtype=torch.bool, device=device)
+    cached = Step(features.expand(clients, *features.shape), labels, torch.ones_like(labels, dtype=torch.bool), everyone)
+
+    def run_fast() -> list[Tensor]:
+        leaves = {n: x.clone().requires_grad_() for n, x in p.items()}
+        losses, gradients = losses_and_gradients(fast_method, leaves, cached, received=received)
+        return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
+
+    def run_plain() -> list[Tensor]:
+        leaves = {n: x[:1].clone().requires_grad_() for n, x in p.items()}
+        one = {n: x[:1] for n, x in received.items()}
+        loss = sum(plain_losses(plain_method, leaves, pixels, labels[0], received=one).values())
+        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)  # type: ignore[union-attr]
+        return [loss[0].detach(), *(g[0] for g in gradients)]  # type: ignore[index]
+
+    return _measured(
+        f"step {method}", clip, backbone, _Timer(run_fast, device), _Timer(run_plain, device),
+        repeats=repeats, classes=classes, clients=clients, batch=batch, image_seconds=image_seconds,
+    )
+
+
+class _Timer:
+    """Runs some work, keeps its last result, and its seconds with the device's work finished."""
+
+    def __init__(self, work: Callable[[], list[Tensor]], device: str):
+        self.work, self.device = work, device
+        self.seconds: list[float] = []
+        self.result: list[Tensor] = []
+
+    def __call__(self) -> None:
+        began = time.perf_counter()
+        self.result = self.work()
+        _wait(self.device)
+        self.seconds.append(time.perf_counter() - began)
+
+
+def _measured(
+    benchmark: str, clip: FrozenCLIP, backbone: str, fast: _Timer, slow: _Timer, *, repeats: int, **sizes
+) -> Measurement:
+    if clip.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    fast()  # warm-up; nothing of the plain path has run yet, so the process's peak is the fast path's
+    peak = peak_bytes(clip.device)
+    slow()
+    fast.seconds.clear()
+    slow.seconds.clear()
+    for _ in range(repeats):  # in turn, so that a machine that slows down slows both
+        fast()
+        slow()
+    fast_seconds = statistics.median(fast.seconds) / sizes["clients"]
+    plain_seconds = statistics.median(slow.seconds)
+    return Measurement(
+        benchmark=benchmark,
+        backbone=backbone,
+        fast_seconds=fast_seconds,
+        plain_seconds=plain_seconds,
+        ratio=plain_seconds / fast_seconds,
+        relative_difference=_relative(fast.result, slow.result),
+        peak_bytes=peak,
+        device=torch.cuda.get_device_name() if clip.device.type == "cuda" else "cpu",
+        precision=clip.precision,
+        threads=torch.get_num_threads(),
+        **sizes,
+    )
+
+
+def _relative(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Largest difference over largest value, tensor by tensor; the worst of them."""
+    worst = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        scale = b.abs().max().item()
+        worst = max(worst, (a.reshape(b.shape) - b).abs().max().item() / (scale or 1.0))
+    return worst
+
+
+def _spread(x: Tensor, clients: int, rng: torch.Generator) -> Tensor:
+    """Clients in the middle of training: near the common start, each somewhere else. (clients, ...)"""
+    return x + torch.randn(clients, *x.shape, generator=rng) * 0.1 * x.std()
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Peak memory so far: of the card, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    scale = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
