@@ -86,6 +86,6 @@ def _message(error: FedbenchError | click.ClickException | OSError) -> str:
     from fedbench.grid.files import is_disk_full
 
     if is_disk_full(error):
-        place = error.filename or "the output"
-        return f"no space left on the disk of {place}; free some space and run the same command again"
+        place = f" of {error.filename}" if error.filename else ""
+        return f"no space left on the disk{place}; free some space and run the same command again"
     return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)

@@ -42,6 +42,24 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Optimizer:
+    """How one tensor is trained.
+
+    Attributes:
+        kind: "sgd" or "adamw", each as in `torch.optim`.
+        lr, weight_decay: of either; momentum: of SGD; betas: of AdamW.
+        state: "fresh" starts anew for each client and round (FedAvg); "kept" stays with the client.
+    """
+
+    lr: float
+    weight_decay: float
+    kind: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    state: Literal["fresh", "kept"] = "fresh"
+
+
+@dataclass(frozen=True)
 class Variant:
     """What to switch so that the method does what a golden file recorded.
 
@@ -77,6 +95,12 @@ class Official:
     excluded: Mapping[str, str] = field(default_factory=dict)
 
 
+class Settings(BaseModel):
+    """Hyper-parameters: immutable, unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
 class Method(ABC):
     """A way to adapt a frozen CLIP in a federation. One file in `methods/`, found through the registry.
 
@@ -93,16 +117,19 @@ class Method(ABC):
     """Tensors that the server averages. Everything else stays with the client."""
     quirks: ClassVar[Mapping[str, str]] = {}
     """Released behaviours that differ from the paper: name and one line. Off by default."""
-    image_input: ClassVar[Literal["embedding"]] = "embedding"
-    """What `loss` and `logits` want of an image: the engine computes and caches up to there."""
-    optimizer_state: ClassVar[Literal["fresh", "kept"]] = "fresh"
-    """Momentum starts anew for each client and round (FedAvg), or stays with the client (training goes on)."""
+    image_input: str = "embedding"
+    """What `losses` and `logits` want of an image: the engine computes and caches up to there, for all clients.
+
+    "embedding" (embed,), "tokens" (1 + patches, embed), "block:3" (the input of image block 3: 1 + patches, width)
+    or "pixels" (3, side, side), which is not cached. A class attribute, or a property where it depends on
+    hyper-parameters.
+    """
+    trains: ClassVar[bool] = True
+    """False for methods that only evaluate."""
     official: ClassVar[Official | None] = None
 
-    class Hyper(BaseModel):
-        """Hyper-parameters with the paper's values; unknown keys are refused. Subclasses add their own."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
+    class Hyper(Settings):
+        """Hyper-parameters with the paper's values. Subclasses add their own, or replace these."""
 
         lr: PositiveFloat = 1e-3
         momentum: NonNegativeFloat = 0.9
@@ -155,19 +182,35 @@ class Method(ABC):
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of a trained model over any label space. images (clients, n, ...) → (clients, n, classes)"""
 
-    def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors) -> Tensors:
+    def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors, *, round_: int) -> Tensors:
         """The server's step: here FedAvg, weighted by numbers of training images.
 
         Args:
             uploads: the participants' shared tensors. (participants, ...)
             counts: their numbers of training images. (participants,)
             previous: the server's tensors before this round.
+            round_: the round, from 0.
         """
         weights = (counts / counts.sum()).to(torch.float32)
         return {name: torch.tensordot(weights.to(x.device), x, dims=1) for name, x in uploads.items()}
 
+    def optimizer(self, name: str) -> Optimizer:
+        """How tensor `name` is trained: here SGD with the values in `Hyper`, fresh for each client and round."""
+        return Optimizer(lr=self.hyper.lr, momentum=self.hyper.momentum, weight_decay=self.hyper.weight_decay)
+
+    def phases(self, local_epochs: int) -> list[Sequence[str]]:
+        """Names of the tensors that are trained in each local epoch of a round: here all, `local_epochs` times."""
+        return [tuple(self.init(torch.Generator()))] * local_epochs
+
+    @property
+    def leaked(self) -> tuple[str, ...]:
+        """Personal tensors that, under a quirk, pass from each client to the next instead of staying with it."""
+        return ()
+
     def skip(self) -> str | None:
         """Why this method cannot run on this backbone, or None."""
+        if self.image_input != "embedding" and self.clip.image is None:
+            return f"{self.name} works inside the image tower, and that of {self.clip.name} is no plain vision transformer"
         return None
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:

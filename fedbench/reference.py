@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.model import FrozenCLIP
 from fedbench.clip.prompts import Prompt
-from fedbench.method import Batch, Method, Tensors
+from fedbench.method import Batch, Method, Optimizer, Tensors
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class PlainCLIP(FrozenCLIP):
     def __init__(self, clip: FrozenCLIP):
         self.__dict__.update(clip.__dict__)
         self.text = PlainText(clip)  # type: ignore[assignment]
+        self.image = PlainImage(clip.model.visual) if clip.image else None  # type: ignore[assignment]
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -86,9 +87,37 @@ class PlainCLIP(FrozenCLIP):
             return self.model.encode_image(pixels).float()
 
 
-def run_blocks(blocks: nn.ModuleList, x: Tensor, hooks: Hooks, *, mask: Tensor | None) -> Tensor:
+class PlainImage:
+    """open_clip's vision transformer with a method's hooks."""
+
+    def __init__(self, visual: nn.Module):
+        self.visual = visual
+        self.width, self.blocks = visual.class_embedding.shape[0], visual.transformer.resblocks
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Pixels (1, images, 3, height, width) → input of block 0 (1, images, 1 + patches, width)."""
+        return self.visual._embeds(images[0])[None]
+
+    def blocks_between(self, x: Tensor, first: int, last: int, hooks: Hooks = UNCHANGED) -> Tensor:
+        """Run blocks `first` to `last - 1`. (1, images, tokens, width) → the same."""
+        return run_blocks(self.blocks, x, hooks, mask=None, first=first, last=last)
+
+    def encode(self, x: Tensor, hooks: Hooks = UNCHANGED, *, first: int = 0) -> Tensor:
+        """Input of block `first` → image features, not normalised. (1, images, embed)"""
+        return self.encode_tokens(x, hooks, first=first)[:, :, 0]
+
+    def encode_tokens(self, x: Tensor, hooks: Hooks = UNCHANGED, *, first: int = 0) -> Tensor:
+        """Like `encode`, for all tokens. (1, images, 1 + patches, embed)"""
+        x = self.visual.ln_post(self.blocks_between(x, first, len(self.blocks), hooks))
+        return x if self.visual.proj is None else x @ self.visual.proj
+
+
+def run_blocks(
+    blocks: nn.ModuleList, x: Tensor, hooks: Hooks, *, mask: Tensor | None, first: int = 0, last: int | None = None
+) -> Tensor:
     """open_clip's residual blocks with a method's hooks. (1, sequences, tokens, width) → the same"""
-    for i, block in enumerate(blocks):
+    for i in range(first, len(blocks) if last is None else last):
+        block = blocks[i]
         x = hooks.tokens(i, x)
         h = block.ln_1(x)
         x = x + block.ls_1(_attention(block.attn, h, hooks.qkv(i, h), mask))
@@ -110,43 +139,69 @@ def _attention(attn: nn.MultiheadAttention, h: Tensor, delta: Tensor | None, mas
 
 def plain_losses(method: Method, p: Tensors, pixels: Tensor, labels: Tensor, *, received: Tensors) -> Tensors:
     """Terms of one client's loss, from pixels. `method` runs on a `PlainCLIP`; p and received are (1, ...)."""
-    images = method.clip.encode_image(pixels)[None]
+    images = method.clip.image_input(pixels, method.image_input)[None]
     return method.losses(p, Batch(images, labels[None], torch.ones_like(labels, dtype=torch.bool)[None], received))
 
 
-def train_plain(method: Method, start: Tensors, batches: Sequence[tuple[Tensor, Tensor]], *, received: Tensors) -> Tensors:
-    """One client's local training with `torch.optim.SGD`, on (pixels, labels) batches. start (1, ...) → (1, ...)"""
-    p = {name: x.clone().requires_grad_() for name, x in start.items()}
-    h = method.hyper
-    optimizer = torch.optim.SGD(p.values(), lr=h.lr, momentum=h.momentum, weight_decay=h.weight_decay)
-    for pixels, labels in batches:
-        optimizer.zero_grad()
-        sum(plain_losses(method, p, pixels, labels, received=received).values()).sum().backward()  # type: ignore[union-attr]
-        optimizer.step()
+def train_plain(
+    method: Method, start: Tensors, batches: Sequence[tuple[Tensor, Tensor]], *, received: Tensors, local_epochs: int = 1
+) -> Tensors:
+    """One client's local training with `torch.optim`, on (pixels, labels) batches. start (1, ...) → (1, ...)
+
+    Every local epoch goes over the batches in order; optimisers start fresh.
+    """
+    p = {name: x.detach().clone() for name, x in start.items()}
+    optimizers = {name: _torch_optimizer(x, method.optimizer(name)) for name, x in p.items()}
+    for names in method.phases(local_epochs):
+        for name, x in p.items():
+            x.requires_grad_(name in names)
+        for pixels, labels in batches:
+            total = sum(plain_losses(method, p, pixels, labels, received=received).values())
+            for name, gradient in zip(names, torch.autograd.grad(total.sum(), [p[n] for n in names]), strict=True):  # type: ignore[union-attr]
+                p[name].grad = gradient
+                optimizers[name].step()
     return {name: x.detach() for name, x in p.items()}
 
 
+def _torch_optimizer(x: Tensor, s: Optimizer) -> torch.optim.Optimizer:
+    if s.kind == "adamw":
+        return torch.optim.AdamW([x], lr=s.lr, betas=s.betas, weight_decay=s.weight_decay)
+    return torch.optim.SGD([x], lr=s.lr, momentum=s.momentum, weight_decay=s.weight_decay)
+
+
 def run_plain(
-    method: Method, start: Tensors, batches: Sequence[Sequence[tuple[Tensor, Tensor]]], counts: Sequence[int], *, rounds: int
+    method: Method,
+    start: Tensors,
+    batches: Sequence[Sequence[tuple[Tensor, Tensor]]],
+    counts: Sequence[int],
+    *,
+    rounds: int,
+    local_epochs: int = 1,
 ) -> list[tuple[Tensors, list[Tensors]]]:
     """A whole federation, one client after the other: after each round the server's tensors and the clients' own.
 
     Args:
         start: the common start, without a clients axis.
-        batches: each client's (pixels, labels), the same in every round.
+        batches: each client's (pixels, labels), the same in every epoch.
         counts: numbers of training images.
     """
     server = {name: start[name] for name in method.shared}
     personal = [{name: x for name, x in start.items() if name not in method.shared} for _ in counts]
     history = []
-    for _ in range(rounds):
+    for r in range(rounds):
         received = {name: x[None] for name, x in server.items()}
         trained = [
-            train_plain(method, received | {n: x[None] for n, x in personal[k].items()}, batches[k], received=received)
+            train_plain(
+                method,
+                received | {name: x[None] for name, x in personal[k].items()},
+                batches[k],
+                received=received,
+                local_epochs=local_epochs,
+            )
             for k in range(len(counts))
         ]
         uploads = {name: torch.cat([t[name] for t in trained]) for name in method.shared}
-        server = method.aggregate(uploads, torch.tensor(counts), server) if uploads else server
+        server = method.aggregate(uploads, torch.tensor(counts), server, round_=r) if uploads else server
         personal = [{name: t[name][0] for name in personal[k]} for k, t in enumerate(trained)]
         history.append((server, personal))
     return history

@@ -96,4 +96,4 @@ def load_plugin(path: Path) -> ModuleType:
 METHODS = Registry("method", "fedbench.methods")
 DATASETS = Registry("dataset", "fedbench.datasets")
 SPLITS = Registry("split", "fedbench.splits")
-BACKBONES = Registry("backbone", "fedbench.world.backbone")
+BACKBONES = Registry("backbone", "fedbench.world.clip")

@@ -12,7 +12,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt, text_prompt
-from fedbench.method import Batch, Method, Official, Tensors, Variant
+from fedbench.method import Batch, Method, Official, Settings, Tensors, Variant
 from fedbench.registry import METHODS
 
 
@@ -22,12 +22,13 @@ class CLIP(Method):
 
     paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021"
     code = "FedPGP d43045b, trainers/clip_0.py"
+    trains = False
     official = Official(
         files=("clip_zeroshot",),
         variants={"": Variant(), "custom/": Variant(read={"template": "custom/template"})},
     )
 
-    class Hyper(Method.Hyper):
+    class Hyper(Settings):  # type: ignore[assignment]
         """template: the sentence; {} stands for the class name."""
 
         template: str = "a photo of a {}."

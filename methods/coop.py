@@ -11,7 +11,9 @@ Deviation from the released code: there every round starts again from the common
 the epochs of one round count; that is the quirk `restart-each-round`.
 """
 
-from fedbench.method import MOMENTUM_LEAK, Official
+from dataclasses import replace
+
+from fedbench.method import MOMENTUM_LEAK, Official, Optimizer
 from fedbench.methods.promptfl import PromptFL
 from fedbench.registry import METHODS
 
@@ -27,5 +29,8 @@ class CoOp(PromptFL):
         **MOMENTUM_LEAK,
         "restart-each-round": "every round starts again from the common initial context, so earlier rounds are lost",
     }
-    optimizer_state = "kept"
     official = Official(files=("coop",), tensors={"context": "prompt_learner.ctx"})
+
+    def optimizer(self, name: str) -> Optimizer:
+        """One SGD a client, from the first round to the last."""
+        return replace(super().optimizer(name), state="kept")

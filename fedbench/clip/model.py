@@ -81,6 +81,20 @@ class FrozenCLIP:
                 return self.model.encode_image(pixels).float()
             return self.image.encode(self.image.tokens(pixels[None]))[0].float()
 
+    @torch.no_grad()
+    def image_input(self, pixels: Tensor, kind: str) -> Tensor:
+        """What methods ask for as their `image_input`, in float32. (images, 3, side, side) → (images, ...)"""
+        if kind == "pixels":
+            return pixels
+        if kind == "embedding":
+            return self.encode_image(pixels)
+        assert self.image is not None, "methods that need more than embeddings are skipped without a ViT"
+        with self.autocast():
+            x = self.image.tokens(pixels[None])
+            if kind == "tokens":
+                return self.image.encode_tokens(x)[0].float()
+            return self.image.blocks_between(x, 0, int(kind.removeprefix("block:")))[0].float()
+
 
 def hash_weights(model: nn.Module) -> str:
     """sha256 over names and values of all weights, 16 hex digits."""

@@ -74,20 +74,27 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     reason = method.skip()
     if reason:
         raise Skipped(reason)
-    cache = ViewCache(clip, task.dataset, folder=runtime.cache_dir, say=log.warning, progress=progress)
+    cache = ViewCache(
+        clip, task.dataset, kind=method.image_input, folder=runtime.cache_dir, say=log.warning, progress=progress
+    )
     journal = Journal(folder, identity=f"{config.cell}/{task.hash}/{clip.weights_hash}")
     _write_json(folder / "task.json", task.description())
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
     clock = Clock(device)
-    data = ViewData(task, cache, config, device=device)
+    data = ViewData(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
     trains = payload(method)["trainable"] > 0
     if trains and config.participation == 1:
         clock("features", data.prepare)
     evaluator = clock("features", lambda: Evaluator(task, cache, device=device))
     federation = Federation(
-        method, data, counts=task.counts.tolist(), seed=config.seed, participation=config.participation
+        method,
+        data,
+        counts=task.counts.tolist(),
+        seed=config.seed,
+        participation=config.participation,
+        local_epochs=config.local_epochs,
     )
     if trains:
         federation.clients_at_once = _clients_at_once(federation, data, runtime)

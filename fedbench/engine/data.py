@@ -16,9 +16,13 @@ from fedbench.task import Task
 class ViewData:
     """Local batches of a task. Epoch e of a run reads view e of every image (modulo the number of views)."""
 
-    def __init__(self, task: Task, cache: ViewCache, config: RunConfig, *, device: torch.device | str):
+    def __init__(
+        self, task: Task, cache: ViewCache, config: RunConfig, *, epochs: int, device: torch.device | str
+    ):
+        """`epochs` is the number of local epochs of a round, over all phases of the method."""
         self.task, self.cache, self.config, self.device = task, cache, config, device
-        epochs = config.rounds * config.local_epochs
+        self.epochs = epochs
+        epochs = config.rounds * epochs
         self.views = [TEST_VIEW] if config.views == 0 else list(range(min(epochs, config.views or epochs)))
 
     def prepare(self) -> None:
@@ -30,14 +34,14 @@ class ViewData:
         items = [item for c in clients for item in self.task.clients[c].train]
         counts = [len(self.task.clients[c].train) for c in clients]
         labels = torch.tensor([item.label for item in items]).to(self.device)
-        for epoch in range(self.config.local_epochs):
-            number = round_ * self.config.local_epochs + epoch
+        for epoch in range(self.epochs):
+            number = round_ * self.epochs + epoch
             features = self.cache.rows(items, self.views[number % len(self.views)]).to(self.device)
             rows, valid, active = (x.to(self.device) for x in self._plan(clients, counts, number))
             for s in range(rows.shape[0]):
                 flat = rows[s].flatten()
                 images = features.index_select(0, flat).unflatten(0, rows[s].shape)  # (clients, batch, ...)
-                yield Step(images, labels[flat].view_as(rows[s]), valid[s], active[s])
+                yield Step(images, labels[flat].view_as(rows[s]), valid[s], active[s], epoch)
 
     def _plan(self, clients: Sequence[int], counts: Sequence[int], epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, validity and activity of one epoch's batches: (steps, clients, batch) twice, (steps, clients)."""

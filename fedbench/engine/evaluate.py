@@ -8,10 +8,17 @@ from torch import Tensor
 
 from fedbench.engine.federation import Federation
 from fedbench.engine.views import TEST_VIEW, ViewCache
+from fedbench.method import Method
 from fedbench.task import Metric, Pool, Task
 
 LOGITS_AT_ONCE = 2**26
 """Scores in one pass: bounds memory, changes no number."""
+
+TOWER_IMAGES_AT_ONCE = 128
+"""Images of all clients in one pass of methods that work inside the image tower."""
+
+HELD_BYTES = 2**31
+"""Test images held on the device; larger pools go there piece by piece."""
 
 
 class Evaluator:
@@ -19,7 +26,9 @@ class Evaluator:
 
     def __init__(self, task: Task, cache: ViewCache, *, device: torch.device | str):
         self.task = task
-        self.images = {name: cache.rows(pool.items, TEST_VIEW).to(device) for name, pool in task.pools.items()}
+        self.images = {name: cache.rows(pool.items, TEST_VIEW) for name, pool in task.pools.items()}
+        if sum(x.nbytes for x in self.images.values()) <= HELD_BYTES:
+            self.images = {name: x.to(device) for name, x in self.images.items()}
         self.labels = {name: torch.tensor([i.label for i in pool.items]).to(device) for name, pool in task.pools.items()}
 
     @torch.no_grad()
@@ -35,7 +44,13 @@ class Evaluator:
         different = range(clients) if federation.personal else range(1)
         images, labels = self.images[name], self.labels[name]
         parts = [
-            torch.cat([self._right(federation, group, x, y, pool) for x, y in _chunks(images, labels, pool, len(group))], 1)
+            torch.cat(
+                [
+                    self._right(federation, group, x.to(labels.device), y, pool)
+                    for x, y in _pieces(images, labels, federation.method, pool, clients=len(group))
+                ],
+                dim=1,
+            )
             for group in federation.chunks(list(different))
         ]
         return np.broadcast_to(torch.cat(parts).cpu().numpy(), (clients, len(labels)))
@@ -46,8 +61,12 @@ class Evaluator:
         return logits.argmax(-1) == labels  # ties go to the first class
 
 
-def _chunks(images: Tensor, labels: Tensor, pool: Pool, clients: int) -> list[tuple[Tensor, Tensor]]:
+def _pieces(
+    images: Tensor, labels: Tensor, method: Method, pool: Pool, *, clients: int
+) -> list[tuple[Tensor, Tensor]]:
     size = max(1, LOGITS_AT_ONCE // (clients * len(pool.classnames)))
+    if method.image_input != "embedding":
+        size = min(size, max(1, TOWER_IMAGES_AT_ONCE // clients))
     return list(zip(images.split(size), labels.split(size), strict=True))
 
 

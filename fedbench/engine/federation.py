@@ -49,7 +49,7 @@ class Federation:
     Attributes:
         server: the shared tensors, without a clients axis.
         personal: everything that stays with the clients. (clients, ...)
-        buffers: momentum that outlives a round (see `Method.optimizer_state`), with the axis of its owners.
+        kept: optimiser state that outlives a round, with the axis of its owners.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Federation:
         counts: Sequence[int],
         seed: int,
         participation: float = 1.0,
+        local_epochs: int = 1,
         clients_at_once: int | None = None,
         start: Tensors | None = None,
     ):
@@ -69,7 +70,7 @@ class Federation:
             clients_at_once: how many train in one pass; changes no number.
             start: common start of all clients instead of the method's `init`, without the clients axis.
         """
-        self.method, self.data, self.seed = method, data, seed
+        self.method, self.data, self.seed, self.local_epochs = method, data, seed, local_epochs
         self.counts = torch.as_tensor(counts)
         self.participants_per_round = max(int(participation * len(counts)), 1)
         self.clients_at_once = clients_at_once or len(counts)
@@ -79,7 +80,8 @@ class Federation:
         self.server = {name: start[name] for name in method.shared}
         self.start = {name: x.expand(len(counts), *x.shape) for name, x in start.items() if name not in method.shared}
         self.personal = {name: x.clone() for name, x in self.start.items()}
-        self.buffers: Tensors = {}
+        self.kept: Tensors = {}
+        self.one_by_one = method.quirk("momentum-leak") or bool(method.leaked)
 
     def run_round(self, round_: int) -> Round:
         """One communication round: sample, train locally, average."""
@@ -89,7 +91,7 @@ class Federation:
         trained = [self.train(clients, round_) for clients in self.chunks(participants)]
         uploads = {name: torch.cat([t.tensors[name] for t in trained]) for name in self.method.shared}
         if uploads:
-            self.server = self.method.aggregate(uploads, self.counts[participants], self.server)
+            self.server = self.method.aggregate(uploads, self.counts[participants], self.server, round_=round_)
         steps = max(t.active.shape[1] for t in trained)
         return Round(
             participants=participants,
@@ -108,7 +110,7 @@ class Federation:
 
     def chunks(self, clients: list[int]) -> list[list[int]]:
         """Clients that train together: all numbers are the same, whatever the size."""
-        size = 1 if self.method.quirk("momentum-leak") else self.clients_at_once
+        size = 1 if self.one_by_one else self.clients_at_once
         return [clients[i : i + size] for i in range(0, len(clients), size)]
 
     def train(self, clients: list[int], round_: int) -> Trained:
@@ -119,11 +121,13 @@ class Federation:
             self.model(clients),
             self.data.steps(round_, clients),
             received=received,
-            buffers=self._momentum(clients),
+            state=self._state_of(clients),
+            local_epochs=self.local_epochs,
         )
         for name, x in self.personal.items():
             x[clients] = trained.tensors[name]
-        self._keep_momentum(clients, trained.buffers)
+        self._pass_on(clients, trained, round_)
+        self._keep(clients, trained.state)
         return trained
 
     def model(self, clients: Sequence[int]) -> Tensors:
@@ -131,34 +135,38 @@ class Federation:
         shared = {name: x.expand(len(clients), *x.shape) for name, x in self.server.items()}
         return shared | {name: x[list(clients)] for name, x in self.personal.items()}
 
-    def _momentum(self, clients: list[int]) -> Tensors | None:
-        if not self.buffers:
-            return None
-        if self.method.quirk("momentum-leak"):
-            return self.buffers
-        return {name: x[clients] for name, x in self.buffers.items()}
+    def _pass_on(self, clients: list[int], trained: Trained, round_: int) -> None:
+        """Under a leak, everyone holds the last-trained client's tensors; in round 0 the rest still start afresh."""
+        done = slice(None) if round_ > 0 else slice(0, clients[-1] + 1)
+        for name in self.method.leaked:
+            self.personal[name][done] = trained.tensors[name]
 
-    def _keep_momentum(self, clients: list[int], buffers: Tensors) -> None:
+    def _state_of(self, clients: list[int]) -> Tensors:
         if self.method.quirk("momentum-leak"):
-            self.buffers = buffers
-        elif self.method.optimizer_state == "kept":
-            if not self.buffers:
-                self.buffers = {name: x.new_zeros(len(self.counts), *x.shape[1:]) for name, x in buffers.items()}
-            for name, x in buffers.items():
-                self.buffers[name][clients] = x
+            return self.kept
+        return {key: x[clients] for key, x in self.kept.items()}
+
+    def _keep(self, clients: list[int], state: Tensors) -> None:
+        if self.method.quirk("momentum-leak"):
+            self.kept = state
+            return
+        for key, x in state.items():
+            if self.method.optimizer(key.rsplit("/", 1)[0]).state == "kept":
+                everyone = self.kept.setdefault(key, x.new_zeros(len(self.counts), *x.shape[1:]))
+                everyone[clients] = x
 
     def state(self) -> Tensors:
         """Everything that the next round depends on, by name."""
-        parts = {"server": self.server, "personal": self.personal, "momentum": self.buffers}
+        parts = {"server": self.server, "personal": self.personal, "optimizer": self.kept}
         return {f"{part}/{name}": x.contiguous() for part, tensors in parts.items() for name, x in tensors.items()}
 
     def restore(self, state: Tensors) -> None:
         """Take up a state that `state` wrote."""
-        parts: dict[str, Tensors] = {"server": {}, "personal": {}, "momentum": {}}
+        parts: dict[str, Tensors] = {"server": {}, "personal": {}, "optimizer": {}}
         for key, x in state.items():
             part, _, name = key.partition("/")
             parts[part][name] = x.to(self.device)
-        self.server, self.personal, self.buffers = parts["server"], parts["personal"], parts["momentum"]
+        self.server, self.personal, self.kept = parts["server"], parts["personal"], parts["optimizer"]
 
 
 def _widen(x: Tensor, steps: int) -> Tensor:

@@ -1,12 +1,12 @@
 """Local training: several clients in one forward and one backward pass."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fedbench.engine.sgd import ClientSGD
+from fedbench.engine.optim import ClientOptimizer
 from fedbench.method import Batch, Method, Tensors
 
 
@@ -17,12 +17,14 @@ class Step:
     Attributes:
         images, labels, valid: as in `Batch`.
         active: False for clients that have run out of batches; their images are then only fillers. (clients,) bool
+        epoch: local epoch, from 0: decides which tensors are trained (see `Method.phases`).
     """
 
     images: Tensor
     labels: Tensor
     valid: Tensor
     active: Tensor
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,42 +33,62 @@ class Trained:
 
     Attributes:
         tensors: the clients' tensors. (clients, ...)
-        buffers: their momentum. (clients, ...)
+        state: their optimiser state, `<tensor>/<what>`. (clients, ...)
         losses: terms of the loss before each step; 0 where the client was not active. (clients, steps)
         active: which entries of `losses` are real. (clients, steps) bool
     """
 
     tensors: Tensors
-    buffers: Tensors
+    state: Tensors
     losses: Tensors
     active: Tensor
 
 
 def train_locally(
-    method: Method, start: Tensors, steps: Iterable[Step], *, received: Tensors, buffers: Tensors | None = None
+    method: Method,
+    start: Tensors,
+    steps: Iterable[Step],
+    *,
+    received: Tensors,
+    state: Tensors | None = None,
+    local_epochs: int = 1,
 ) -> Trained:
-    """Train clients from `start` (clients, ...) through `steps`. Nothing here waits for the device."""
-    p = {name: x.detach().clone().requires_grad_() for name, x in start.items()}
-    h = method.hyper
-    optimizer = ClientSGD(p, lr=h.lr, momentum=h.momentum, weight_decay=h.weight_decay, buffers=buffers)
+    """Train clients from `start` (clients, ...) through `steps`. Nothing here waits for the device.
+
+    Args:
+        received: the server's tensors as the clients got them. (clients, ...)
+        state: optimiser state to go on with.
+        local_epochs: the run's setting, from which the method makes its phases.
+    """
+    p = {name: x.detach().clone() for name, x in start.items()}
+    phases = method.phases(local_epochs)
+    optimizer = ClientOptimizer(p, {name: method.optimizer(name) for name in p}, state=state)
     history: list[Tensors] = []
     activity: list[Tensor] = []
     for step in steps:
-        losses, gradients = losses_and_gradients(method, p, step, received=received)
+        losses, gradients = losses_and_gradients(method, p, step, received=received, trained=phases[step.epoch])
         optimizer.step(gradients, step.active)
         history.append({name: (x.detach() * step.active) for name, x in losses.items()})
         activity.append(step.active)
     return Trained(
         tensors={name: x.detach() for name, x in p.items()},
-        buffers=optimizer.buffers,
+        state=optimizer.state,
         losses={name: torch.stack([h[name] for h in history], dim=1) for name in history[0]},
         active=torch.stack(activity, dim=1),
     )
 
 
-def losses_and_gradients(method: Method, p: Tensors, step: Step, *, received: Tensors) -> tuple[Tensors, Tensors]:
-    """Terms of the loss (clients,), and each client's own gradients (clients, ...), for leaves `p`."""
+def losses_and_gradients(
+    method: Method, p: Tensors, step: Step, *, received: Tensors, trained: Sequence[str] | None = None
+) -> tuple[Tensors, Tensors]:
+    """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors (or all)."""
+    names = list(p) if trained is None else list(trained)
+    for name, x in p.items():
+        x.requires_grad_(name in names)
     losses = method.losses(p, Batch(step.images, step.labels, step.valid, received))
     total = torch.stack(list(losses.values())).sum(0)  # (clients,)
-    gradients = torch.autograd.grad((total * step.active).sum(), list(p.values()), materialize_grads=True)
-    return losses, dict(zip(p, gradients, strict=True))
+    leaves = [p[name] for name in names]
+    gradients = torch.autograd.grad((total * step.active).sum(), leaves, materialize_grads=True)
+    for x in p.values():
+        x.requires_grad_(False)
+    return losses, dict(zip(names, gradients, strict=True))

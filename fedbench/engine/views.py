@@ -8,6 +8,7 @@ that does not match (a damaged disk, a copy cut short) is reported and computed 
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,10 +21,14 @@ from torch import Tensor
 
 from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
 from fedbench.engine.transforms import test_view, train_view
+from fedbench.errors import FedbenchError
 from fedbench.task import Dataset, Item
 
 TEST_VIEW = -1
 """The number of the view without augmentation."""
+
+HELD_BYTES = 2**30
+"""Features held in memory at once; the rest is read again from disk."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -31,23 +36,35 @@ Progress = Callable[[str, int, int], None]
 class ViewCache:
     """Image features of one dataset under one backbone, on disk and in memory."""
 
-    def __init__(self, clip: FrozenCLIP, dataset: Dataset, *, folder: Path, say: Callable[[str], None], progress: Progress):
+    def __init__(
+        self,
+        clip: FrozenCLIP,
+        dataset: Dataset,
+        *,
+        kind: str = "embedding",
+        folder: Path,
+        say: Callable[[str], None],
+        progress: Progress,
+    ):
         """
         Args:
+            kind: how far images are computed, see `Method.image_input`; pixels are not kept.
             folder: the cache's root; shared by any number of processes.
             say: called with a message about a rebuilt or awaited entry.
             progress: called with ("features", done, total).
         """
-        settings = f"{clip.weights_hash}-{clip.precision}-{clip.preprocess}"
+        settings = f"{clip.weights_hash}-{clip.precision}-{clip.preprocess}-{kind}"
         digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
-        self.clip, self.dataset, self.say, self.progress = clip, dataset, say, progress
+        self.clip, self.dataset, self.kind, self.say, self.progress = clip, dataset, kind, say, progress
         self.folder = folder.expanduser() / "features" / digest / dataset.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._tables: dict[int, tuple[dict[int, int], Tensor]] = {}
+        self._tables: OrderedDict[int, tuple[dict[int, int], Tensor]] = OrderedDict()
         self._ids: dict[Item, int] = {}
 
     def rows(self, items: Sequence[Item], view: int) -> Tensor:
         """Features of one view of each item; computes what is missing. (items, ...) float32 on the CPU"""
+        if self.kind == "pixels":
+            return self._compute(items, view)
         index, table = self._table(view)
         ids = [self._id(item) for item in items]
         if any(i not in index for i in ids):
@@ -56,7 +73,13 @@ class ViewCache:
         return table[torch.tensor([index[i] for i in ids])]
 
     def ensure(self, items: Sequence[Item], views: Sequence[int]) -> None:
-        """Compute and store what is missing of `items` × `views`. One process computes, others wait for it."""
+        """Compute and store what is missing of `items` × `views`. One process computes, others wait for it.
+
+        Raises:
+            FedbenchError: images that cannot be read, counted and named.
+        """
+        if self.kind == "pixels":
+            return
         unique = {self._id(item): item for item in items}
         if all(unique.keys() <= self._table(view)[0].keys() for view in views):
             return
@@ -75,19 +98,27 @@ class ViewCache:
         finally:
             lock.release()
 
-    def _compute(self, items: list[Item], view: int) -> Tensor:
-        to, parts = self.clip.preprocess, []
+    def _compute(self, items: Sequence[Item], view: int) -> Tensor:
+        to, parts, unreadable = self.clip.preprocess, [], []
 
-        def prepare(item: Item) -> Tensor:
-            image = self.dataset.open(item)
+        def prepare(item: Item) -> Tensor | FedbenchError:
+            try:
+                image = self.dataset.open(item)
+            except FedbenchError as error:
+                return error
             if view == TEST_VIEW:
                 return test_view(image, to)
             return train_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
 
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
             for start in range(0, len(items), IMAGES_AT_ONCE):
-                pixels = torch.stack(list(threads.map(prepare, items[start : start + IMAGES_AT_ONCE])))
-                parts.append(self.clip.encode_image(pixels.to(self.clip.device)).cpu())
+                prepared = list(threads.map(prepare, items[start : start + IMAGES_AT_ONCE]))
+                unreadable += [x for x in prepared if isinstance(x, FedbenchError)]
+                if not unreadable:  # else only look for more of them, to name their number
+                    pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)]).to(self.clip.device)
+                    parts.append(self.clip.image_input(pixels, self.kind).cpu())
+        if unreadable:
+            raise FedbenchError(f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}")
         return torch.cat(parts)
 
     def _id(self, item: Item) -> int:
@@ -102,9 +133,15 @@ class ViewCache:
     def _table(self, view: int) -> tuple[dict[int, int], Tensor]:
         """Places of the stored images, and their features; empty where there is no sound file."""
         if view not in self._tables:
-            ids, rows = self._read(view)
-            self._tables[view] = ({i: place for place, i in enumerate(ids.tolist())}, rows)
+            self._hold(view, *self._read(view))
+        self._tables.move_to_end(view)
         return self._tables[view]
+
+    def _hold(self, view: int, ids: Tensor, rows: Tensor) -> None:
+        """Keep a table in memory, and drop the longest unused ones beyond the limit."""
+        self._tables[view] = ({i: place for place, i in enumerate(ids.tolist())}, rows)
+        while len(self._tables) > 1 and sum(x.nbytes for _, x in self._tables.values()) > HELD_BYTES:
+            self._tables.popitem(last=False)
 
     def _read(self, view: int) -> tuple[Tensor, Tensor]:
         path = self._path(view)
@@ -129,7 +166,7 @@ class ViewCache:
         temporary = self._path(view).with_suffix(f".{os.getpid()}.tmp")
         save_file({"ids": all_ids, "rows": all_rows}, temporary, metadata={"sha256": _checksum(all_ids, all_rows)})
         os.replace(temporary, self._path(view))
-        self._tables[view] = ({i: place for place, i in enumerate(all_ids.tolist())}, all_rows)
+        self._hold(view, all_ids, all_rows)
 
 
 def _acquired(lock: FileLock) -> bool:

@@ -25,7 +25,9 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files private; a store is often shared
         os.replace(name, path)
-    except BaseException:  # Ctrl-C too: leave no litter
+    except BaseException as error:  # Ctrl-C too: leave no litter
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk shows in `write`, which knows no name
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise

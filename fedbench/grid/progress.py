@@ -6,11 +6,14 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from fedbench.grid.cell import Outcome
 
 EVERY = 10.0
 """Seconds between two plain lines about a running cell."""
+NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+"""Names give way on a narrow terminal, so that numbers stay whole."""
 
 
 class Display(Protocol):
@@ -81,12 +84,12 @@ class Bars:
 
     def __init__(self, console: Console, *, total: int):
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False, table_column=NAME),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[at]}"),
         )
         self._progress = Progress(
-            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, expand=True
         )
         self._total, self._number = total, 0
         self._grid = self._progress.add_task("grid", total=total, at=f"0/{total} cells")
@@ -107,7 +110,7 @@ class Bars:
         if task is None or before != phase:  # a new phase is a new bar: its time left is its own
             if task is not None:
                 self._progress.remove_task(task)
-            task = self._progress.add_task(f"{cell}: {phase}", total=total, completed=done, at="")
+            task = self._progress.add_task(f"{phase} {cell}", total=total, completed=done, at="")
             self._cells[cell] = (task, phase)
         self._progress.update(task, completed=done, total=total, at=f"{done}/{total}")
         if phase == "rounds" and total:

@@ -119,8 +119,11 @@ class Pool:
         return outcomes
 
     def close(self) -> None:
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             process.terminate()
+        for process in processes:
+            process.join(5)  # when this returns, the locks of their cells are free
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _open(self) -> None:
@@ -144,8 +147,6 @@ class Pool:
 
     def _after_death(self, cells: list[str]) -> list[Outcome]:
         self.close()
-        for process in self._processes():
-            process.join()  # so that the cells' locks are free
         self._running.clear()
         self._open()
         if len(cells) == 1:

@@ -80,14 +80,15 @@ def results(file: GoldenFile, prefix: str, prefixes: list[str]) -> dict[str, np.
 def single_step(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: str, variant: Variant) -> dict[str, np.ndarray]:
     """Everything that we can say about a single-step file, under the file's keys."""
     method = file.build(cls, clip, variant)
-    step = whole_batch(clip, file.tensor("images"), file.tensor("labels"))
+    step = whole_batch(method, file.tensor("images"), file.tensor("labels"))
     start = {name: x[None] for name, x in file.tensors(method, "init/").items()}
     received = start | {name: x[None] for name, x in file.tensors(method, "global/").items()}
     ours = _at_start(method, start, step, received)
     if start:
         for steps, names in ((1, ("step", "buf")), (2, ("step2", "buf2")), (3, ("step3", "buf3"))):
             trained = train_locally(method, start, [step] * steps, received=received)
-            ours |= _named(cls, names[0], trained.tensors) | _named(cls, names[1], trained.buffers)
+            momentum = {name: trained.state[f"{name}/momentum"] for name in start if f"{name}/momentum" in trained.state}
+            ours |= _named(cls, names[0], trained.tensors) | _named(cls, names[1], momentum)
         total = torch.stack(list(trained.losses.values())).sum(0)
         ours["loss_per_step"] = total[0].numpy()
         ours["logits_eval_after3"] = _logits(method, trained.tensors, step)
@@ -96,7 +97,9 @@ def single_step(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: s
 
 def _at_start(method: Method, start: Tensors, step: Step, received: Tensors) -> dict[str, np.ndarray]:
     leaves = {name: x.clone().requires_grad_() for name, x in start.items()}
-    ours = {"tokens": _tokens(method), "image_features": torch.nn.functional.normalize(step.images[0], dim=-1).numpy()}
+    ours = {"tokens": _tokens(method)}
+    if method.image_input == "embedding":
+        ours["image_features"] = torch.nn.functional.normalize(step.images[0], dim=-1).numpy()
     if leaves:
         losses, gradients = losses_and_gradients(method, leaves, step, received=received)
         ours |= _named(type(method), "grad", gradients)
@@ -113,9 +116,9 @@ def _at_start(method: Method, start: Tensors, step: Step, received: Tensors) -> 
 def federation(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], variant: Variant) -> dict[str, np.ndarray]:
     """A recorded federation, run by the engine's own loop; results under the file's keys."""
     method = file.build(cls, clip, variant)
-    data = RecordedBatches(file, clip)
+    data = RecordedBatches(file, method)
     fed = Federation(method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.tensors(method, "init/"))
-    images = clip.encode_image(file.tensor("eval/images"))[None]
+    images = clip.image_input(file.tensor("eval/images"), method.image_input)[None]
 
     def logits(client: int) -> np.ndarray:
         with torch.no_grad():
@@ -141,11 +144,11 @@ def federation(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], variant: V
 class RecordedBatches:
     """The fixed batches of a recorded federation, as the engine's `LocalData`."""
 
-    def __init__(self, file: GoldenFile, clip: FrozenCLIP):
+    def __init__(self, file: GoldenFile, method: Method):
         self.batches: list[list[Step]] = []
         for client in range(len(file.arrays["counts"])):
             keys = [f"client{client}/batch{b}" for b in range(len(file.arrays)) if f"client{client}/batch{b}/images" in file.arrays]
-            self.batches.append([whole_batch(clip, file.tensor(f"{k}/images"), file.tensor(f"{k}/labels")) for k in keys])
+            self.batches.append([whole_batch(method, file.tensor(f"{k}/images"), file.tensor(f"{k}/labels")) for k in keys])
 
     def steps(self, round_: int, clients: list[int]):  # noqa: ANN201 (see LocalData)
         """Clients with fewer batches sit out the last steps."""
@@ -170,7 +173,7 @@ def aggregation(file: GoldenFile, method: Method, rule: str, tag: str) -> dict[s
     names = [key.split("/", 2)[2] for key in file.arrays if key.startswith(f"{tag}/{rule}/")]
     uploads = {n: torch.stack([file.tensor(f"in/client{u}/{n}") for u in users]) for n in names}
     previous = {n: file.tensor(f"prev_global/{n}") for n in names}
-    server = method.aggregate(uploads, file.tensor("counts")[users], previous)
+    server = method.aggregate(uploads, file.tensor("counts")[users], previous, round_=1)
     return {f"{tag}/{rule}/{n}": x.numpy() for n, x in server.items()}
 
 

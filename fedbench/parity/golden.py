@@ -134,9 +134,9 @@ def official_name(cls: type[Method], name: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (theirs, None)
 
 
-def whole_batch(clip: FrozenCLIP, images: Tensor, labels: Tensor) -> Step:
+def whole_batch(method: Method, images: Tensor, labels: Tensor) -> Step:
     """One step of one client on all images. images (batch, 3, side, side)"""
-    features = clip.encode_image(images)[None]
+    features = method.clip.image_input(images, method.image_input)[None]
     valid = torch.ones(1, len(labels), dtype=torch.bool)
     return Step(features, labels[None], valid, torch.ones(1, dtype=torch.bool))
 

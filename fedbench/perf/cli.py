@@ -44,7 +44,7 @@ def perf(context: click.Context, as_json: bool, batch: int, **settings) -> None:
     _header(as_json)
     _print(results[0], as_json)
     for name in METHODS:
-        if METHODS[name].shared or METHODS[name].optimizer_state == "kept":  # type: ignore[attr-defined]
+        if METHODS[name].trains:  # type: ignore[attr-defined]
             _print(measure.step(method=name, batch=batch, **ready), as_json)
 
 

@@ -102,15 +102,14 @@ def step(
     received = {n: start[n].expand(clients, *start[n].shape).to(device) for n in fast_method.shared}
 
     began = time.perf_counter()
-    features = clip.encode_image(pixels)
+    features = clip.image_input(pixels, fast_method.image_input)
     _wait(device)
     image_seconds = (time.perf_counter() - began) / batch
     everyone = torch.ones(clients, dtype=torch.bool, device=device)
     cached = Step(features.expand(clients, *features.shape), labels, torch.ones_like(labels, dtype=torch.bool), everyone)
 
     def run_fast() -> list[Tensor]:
-        leaves = {n: x.clone().requires_grad_() for n, x in p.items()}
-        losses, gradients = losses_and_gradients(fast_method, leaves, cached, received=received)
+        losses, gradients = losses_and_gradients(fast_method, p, cached, received=received)
         return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
 
     def run_plain() -> list[Tensor]:

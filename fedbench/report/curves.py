@@ -30,6 +30,9 @@ from fedbench.report.text import heading
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52
 LEGEND_ROW = 0.19
+LEAST = 2.0
+"""Percentage points that a panel shows at least, so that noise does not look like a result."""
+
 DASHED: tuple[float, tuple[float, float]] = (0, (5, 2))
 
 
@@ -61,6 +64,9 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
         for row, found in rows.items():
             _draw(axes, found, column, look[row], row, band=0.14 if len(rows) <= MANY else 0.07)
         axes.margins(x=0.02)
+        low, high = axes.get_ylim()
+        if high - low < LEAST:
+            axes.set_ylim((low + high - LEAST) / 2, (low + high + LEAST) / 2)
     fig.axes[0].set_ylabel("accuracy (%)", fontsize=SMALL)
     title(fig, dataset)
     legend(fig, [_handle(row, found, look[row]) for row, found in rows.items()], left=width - aside, top=0.45)

@@ -69,9 +69,9 @@ def _protocol(table: Table) -> str:
     parts = [table.split]
     protocols = [c.record.protocol for c in table.cells]
     clients = unique(p.clients for p in protocols if p.clients is not None)
-    if clients:
-        parts.append(f"{' / '.join(map(str, clients))} clients")
     options = [key for c in table.cells for key in flat(c.config) if key.startswith("split_options.")]
+    if clients and "split_options.clients" not in options:
+        parts.append(f"{' / '.join(map(str, clients))} clients")
     parts += _settings(table, options)
     sources: dict[str, list[str]] = defaultdict(list)
     for c in table.cells:

@@ -221,7 +221,7 @@ def _open(folder: Path) -> Open:
         return Open(folder.name, config, "unknown", "no readable status.json; run the same command again")
     state, reason = str(status.get("state", "unknown")), " ".join(str(status.get("reason") or "").split())
     if state == "running" and not reason:
-        reason = f"since {status['updated']}" if status.get("updated") else ""
+        reason = f"since {status.get('updated', '?')}, unless interrupted"
     if state == "done":
         return Open(folder.name, config, "damaged", "record.json is missing; run the same command again")
     return Open(folder.name, config, state, reason)

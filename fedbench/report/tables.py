@@ -54,7 +54,7 @@ class Table:
         per_seed: (row, dataset) to the selected numbers of every seed, HM included.
         cells: finished cells, in the order of datasets and rows.
         open: unfinished cells, those without a readable configuration included.
-        notes: what the averages leave out.
+        notes: numbers that finished cells lack, and what the averages leave out.
     """
 
     split: str
@@ -117,18 +117,20 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
     names = tuple(label for label in labels.order if label in present)
     metrics = {dataset: _metrics(c for c in done if c.config.dataset == dataset) for dataset in datasets}
     per_seed: dict[tuple[str, str], PerSeed] = {}
+    notes: list[str] = []
     for cell in done:
         seeds = per_seed.setdefault((labels.of[cell.name], cell.config.dataset), {})
-        seeds[cell.config.seed] = _numbers(select(cell, rule).values, metrics[cell.config.dataset])
+        values = select(cell, rule).values
+        seeds[cell.config.seed] = _numbers(values, metrics[cell.config.dataset])
+        notes += [f"{cell.name} has no finite number for '{m}'" for m, x in values.items() if math.isnan(x)]
     blocks = [_block(d, metrics[d], names, per_seed) for d in datasets if metrics[d]]
 
     def place(cell: Done) -> tuple[int, int, int]:
         return datasets.index(cell.config.dataset), names.index(labels.of[cell.name]), cell.config.seed
 
-    notes: list[str] = []
     if len(datasets) > 1:
-        average, notes = _average(datasets, metrics, names, per_seed)
-        blocks = [*average, *blocks]
+        average, gaps = _average(datasets, metrics, names, per_seed)
+        blocks, notes = [*average, *blocks], [*notes, *gaps]
     return Table(
         split=split,
         backbone=backbone,

@@ -31,7 +31,6 @@ def _fakeworld() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("fakeworld", module)  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 

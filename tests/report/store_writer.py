@@ -45,8 +45,17 @@ class StoreWriter:
             "schema": self.schema,
             "cell": cell.cell,
             "config": cell.model_dump(mode="json"),
-            "protocol": {"name": cell.split, "columns": ["local", "base", "novel"], "summary": "hm", "clients": 2,
-                         "classes": 20, "train_images": 320, "source": "built-in", "missing": 0, "notes": []},
+            "protocol": {
+                "name": cell.split,
+                "columns": ["local", "base", "novel"],
+                "summary": "hm",
+                "clients": 2,
+                "classes": 20,
+                "train_images": 320,
+                "source": "built-in",
+                "missing": 0,
+                "notes": [],
+            },
             "backbone": {"name": cell.backbone, "weights": "abcd", "label": "miniature", "trained": True},
             "hashes": {"split": split_hash(cell.dataset, cell.seed), "weights": "ffff000011112222"},
             "rounds": len(rounds) - 1 if len(rounds) > 1 else cell.rounds,
@@ -54,9 +63,15 @@ class StoreWriter:
             "payload": {"up": 0, "down": 0},
             "seconds": {"total": 27.0},
             "peak_bytes": 1,
-            "environment": {"device": "cpu", "precision": "float32", "threads": 2, "python": "3.11.7",
-                            "fedbench": "0.1.0", "commit": "abc1234"},
-        }  # fmt: skip
+            "environment": {
+                "device": "cpu",
+                "precision": "float32",
+                "threads": 2,
+                "python": "3.11.7",
+                "fedbench": "0.1.0",
+                "commit": "abc1234",
+            },
+        }
         for part, values in changes.items():
             record[part] = record[part] | values if isinstance(values, dict) else values
         lines = [_line(number, metrics) for number, metrics in enumerate(rounds)]

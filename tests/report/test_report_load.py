@@ -131,7 +131,7 @@ def test_unfinished_cells_are_listed(store: StoreWriter) -> None:
     assert len(lines) == 7
     assert lines["CoOp"].endswith("failed (out of memory: 3 GiB)")
     assert lines["Prox"].endswith("skipped (needs a ViT)")
-    assert "running (since 2026-" in lines["FedPGP"]
+    assert "running (since 2026-01-01T00:00:00+00:00, unless interrupted)" in lines["FedPGP"]
     assert "record.json is missing" in lines["A"]
     assert "no readable config.json" in lines["B"]
     assert "no readable status.json" in lines["C"]

@@ -204,3 +204,14 @@ def test_two_backbones_are_two_tables(writer: StoreWriter) -> None:
     text = write_report(writer.root, formats=["csv"])[0].read_text()
     assert "PromptFL on tiny," in text
     assert "PromptFL on other," in text
+
+
+def test_a_number_that_is_not_finite_is_missing_and_said(writer: StoreWriter) -> None:
+    writer.done(config(seed=1), [lbn(1, 1, 1), lbn(60, 60, 60)])
+    cell = config(seed=2)
+    writer.done(cell, [lbn(1, 1, 1), lbn(60, math.nan, 60)])
+    table = one_table(writer.root)
+    assert value(table, "shapes", "PromptFL", "local").n == 2
+    assert value(table, "shapes", "PromptFL", "base").missing
+    assert value(table, "shapes", "PromptFL", "hm").missing
+    assert table.notes == (f"{cell.cell} has no finite number for 'base'",)
