@@ -24,6 +24,9 @@ class Caltech101(FolderDataset):
     )
     split_file = "split_zhou_Caltech101.json"
     size = 8242
+    n_classes = 100
+    published = (4128, 1649, 2465)
+    torchvision = "Caltech101"
     download = (
         "caltech-101.zip from https://data.caltech.edu/records/mzrjq-6wc02; unpack it and the "
         "101_ObjectCategories.tar.gz inside"

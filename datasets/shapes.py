@@ -1,36 +1,49 @@
 """shapes: 40 compositional classes of the built-in world, drawn on the fly. A miniature; needs no files."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from PIL import Image as PILImage
 
-from fedbench.errors import FedbenchError
+from fedbench.errors import FedbenchError, unknown
 from fedbench.registry import DATASETS
 from fedbench.task import Dataset, Item
-from fedbench.world import CLASSNAMES, render_benchmark
+from fedbench.world import CLASSNAMES, DOMAINS, render_benchmark
 
 PER_CLASS = {"train": 40, "val": 8, "test": 50}
 
 
 @DATASETS.register("shapes")
 class Shapes(Dataset):
-    """Photo domain only so far. A key is domain/class/part/index: `photo/striped red star/train/0003`."""
+    """`parts` are the photos, `domain_parts` has four domains. A key: `photo/striped red star/train/0003`."""
 
     title = "Shapes (built-in miniature)"
     citation = "Procedurally rendered by fedbench (fedbench/world); no publication."
 
-    domains = ("photo",)
+    n_classes = len(CLASSNAMES)
+    published = tuple(count * len(CLASSNAMES) for count in PER_CLASS.values())
+
+    domains = DOMAINS
 
     def __init__(self, root: Path, *, allow_missing: bool = False):
         """Nothing is read: `root` and `allow_missing` have no effect."""
         self.classnames = CLASSNAMES
         self.source = "built-in"
-        self.parts = {
+        self.parts = self.domain_parts("photo")
+
+    def domain_parts(self, domain: str) -> Mapping[str, tuple[Item, ...]]:
+        """The parts of one domain.
+
+        Raises:
+            FedbenchError: there is no such domain.
+        """
+        if domain not in self.domains:
+            raise unknown("domain of shapes", domain, self.domains)
+        return {
             part: tuple(
                 Item(key=f"{domain}/{name}/{part}/{index:04d}", label=label, domain=domain)
-                for domain in self.domains
                 for label, name in enumerate(CLASSNAMES)
                 for index in range(count)
             )
@@ -55,8 +68,9 @@ class Shapes(Dataset):
 
     @cached_property
     def _renderer(self) -> str:
-        # measured on one image a class instead of declared: a version number can be forgotten
+        # measured on one image a class and domain instead of declared: a version number can be forgotten
         digest = hashlib.sha256()
-        for name in CLASSNAMES:
-            digest.update(render_benchmark(name, "photo", "train", 0).tobytes())
+        for domain in DOMAINS:
+            for name in CLASSNAMES:
+                digest.update(render_benchmark(name, domain, "train", 0).tobytes())
         return f"shapes-{digest.hexdigest()[:16]}"

@@ -1,7 +1,5 @@
 """Datasets that are folders of image files: finding the folder, listing, checking and opening the images."""
 
-import os
-import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -9,14 +7,15 @@ from typing import ClassVar
 from PIL import Image as PILImage
 
 from fedbench.errors import FedbenchError
-from fedbench.splitlists import PARTS, own_split, read_zhou
+from fedbench.imagefiles import DAMAGED, class_folders, images, present, unreadable
+from fedbench.splitlists import PARTS, Parts, own_split, read_zhou
 from fedbench.task import Dataset, Item
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error)
-"""What Pillow raises for damaged files of one format or another."""
 NAMED = 3
 """How many missing images a message names."""
+
+Found = tuple[str, tuple[str, ...], Parts]
+"""Where a split comes from (`Dataset.source`), the class names in label order, and the parts."""
 
 
 class FolderDataset(Dataset):
@@ -26,69 +25,137 @@ class FolderDataset(Dataset):
     `classname` (or `classes`, where images are not sorted into one folder a class). Keys are paths below the
     image folder, so the split hash is the same for every layout.
 
-    The split is CoOp's `split_zhou_*.json` if it lies in the dataset's folder (of any layout, whichever
-    holds the images), else fedbench's own seeded 50/20/30 split (`source == "own"`).
+    The split is, in this order: CoOp's `split_zhou_*.json` if it lies in the dataset's folder (of any layout,
+    whichever holds the images); what `from_lists` makes of the lists that come with the dataset; what
+    `from_folders` makes of the images that are there, which is fedbench's own seeded 50/20/30 split
+    (`source == "own"`) unless overridden.
 
     Attributes:
-        image_folders: the image folder below the data root in each layout, preferred first.
-        split_file: name of CoOp's JSON.
-        size: number of images of the whole dataset, so that an own split of a part of it is noticed.
-        download: how to get the images, as a clause for the error message.
+        split_file: name of CoOp's JSON; empty where there is none.
+        size: number of images of the whole dataset, so that a split of a part of it is noticed.
+        left_out: keys of the items that were left out under `allow_missing`, with the reason ("missing" or
+            "unreadable"); images that are missing from an own split have no names.
     """
 
-    image_folders: ClassVar[tuple[str, ...]]
-    split_file: ClassVar[str]
+    split_file: ClassVar[str] = ""
     size: ClassVar[int]
-    download: ClassVar[str]
 
     image_root: Path
+    left_out: dict[str, str]
 
     def __init__(self, root: Path, *, allow_missing: bool = False):
         """Find the images below `root`, read or make the split, and check that every file is there.
 
         Images that are missing under `allow_missing` are left out of the parts and counted in `missing`;
-        the class names stay as they are, even of a class that has lost all its images (the protocol decides
-        about those).
+        those that do not decode (which is tried under `allow_missing` only) in `unreadable`. The class names
+        stay as they are, even of a class that has lost all its images (the protocol decides about those).
 
         Raises:
-            FedbenchError: no image folder; a damaged split file; missing images without `allow_missing`;
-                no training or no test image left; a class too small for an own split.
+            FedbenchError: no image folder; a damaged split file or list; a label that disagrees with the
+                image's folder; missing images without `allow_missing`; no training or no test image left; a
+                class too small for an own split.
         """
+        self.left_out = {}
+        self.allow_missing = allow_missing
         self.image_root = self._find_images(root)
-        split = self._find_split(root)
+        self._data_root = root
+        split, listed = self._find_split(root), None
         if split is not None:
-            self.source = "zhou"
-            self.classnames, self.parts = read_zhou(split)
-            self._drop_missing(allow_missing=allow_missing)
+            self.source, (self.classnames, self.parts) = "zhou", read_zhou(split)
+        elif (listed := self.from_lists()) is not None:
+            self.source, self.classnames, self.parts = listed
         else:
-            self.source = "own"
-            classes = self.classes()
-            found = sum(map(len, classes.values()))
-            self._count_missing(found, self.size, examples=(), allow_missing=allow_missing)
-            self.classnames, self.parts = tuple(classes), own_split(self.name, classes)
+            self.source, self.classnames, self.parts = self.from_folders()
+        self._check_items()
+        if split is not None or listed is not None:
+            self._drop_missing()
+        if allow_missing:
+            self._drop_unreadable()
 
     def classname(self, folder: str) -> str | None:
         """The class name of a class folder; None for a folder that is not part of the benchmark."""
         return folder
 
+    def classname_of(self, key: str) -> str | None:
+        """What the image's path says about its class, to be checked against the split; None for nothing."""
+        folder, _, _ = key.rpartition("/")
+        return self.classname(folder.partition("/")[0]) if folder else None
+
     def classes(self) -> dict[str, list[str]]:
         """Image keys by class name, in label order: the classes in the order of their sorted folders.
 
-        Used only without a split file. Hidden files, and those that are no images by suffix, do not count.
+        Hidden files and folders, and files that are no images by suffix, do not count.
 
         Raises:
             FedbenchError: a folder cannot be read, or two folders have the same class name.
         """
         classes: dict[str, list[str]] = {}
-        for folder in sorted(_names(self.image_root, folders=True)):
+        for folder in class_folders(self.image_root):
             name = self.classname(folder)
             if name is None:
                 continue
             if name in classes:
                 raise FedbenchError(f"{self.name}: two folders of {self.image_root} are class '{name}'")
-            files = _names(self.image_root / folder, folders=False)
-            classes[name] = [f"{folder}/{file}" for file in sorted(files) if _is_image(file)]
+            classes[name] = [f"{folder}/{file}" for file in images(self.image_root / folder)]
         return classes
+
+    def from_lists(self) -> Found | None:
+        """The split that the dataset's own lists give; None if they are not there.
+
+        Raises:
+            FedbenchError: some of the lists are not there, or one is damaged.
+        """
+        return None
+
+    def from_folders(self) -> Found:
+        """The split of the images that are there, which call `count_found`.
+
+        Raises:
+            FedbenchError: as the constructor.
+        """
+        classes = self.classes()
+        self.count_found(sum(map(len, classes.values())))
+        self._refuse_surplus(classes)
+        return "own", tuple(classes), own_split(self.name, classes)
+
+    def path(self, key: str) -> Path:
+        """Where the image is."""
+        return self.image_root / self.location(key)
+
+    def location(self, key: str) -> str:
+        """Where the image is below the image folder: the key, unless folders have several spellings."""
+        return key
+
+    def listed(self, *files: str) -> list[Path] | None:
+        """Lists that come with the dataset: in the image folder or the one above; None if not one is there.
+
+        Raises:
+            FedbenchError: some are there, some are not.
+        """
+        folders = [self.image_root]
+        if self.image_root.parent != self._data_root:
+            folders.append(self.image_root.parent)
+        for folder in folders:
+            paths = [folder / file for file in files]
+            absent = [path for path in paths if not path.is_file()]
+            if not absent:
+                return paths
+            if len(absent) < len(paths):
+                named = ", ".join(map(str, absent))
+                raise FedbenchError(
+                    f"{self.name}: of its lists, {named} is missing; get it, or remove the others"
+                )
+        return None
+
+    def unsplit(self, *files: str) -> FedbenchError:
+        """The error where there is neither a split file nor one of the dataset's own lists."""
+        wanted = " and ".join(files)
+        either = f"{self.split_file} nor {wanted}" if self.split_file else wanted
+        return FedbenchError(
+            f"{self.name}: images are in {self.image_root}, but "
+            f"{'neither ' if self.split_file else 'not '}{either} "
+            f"beside them (or for those lists, above them); get: {self.download}"
+        )
 
     def open(self, item: Item) -> PILImage.Image:
         """The image in RGB: grey and palette images are converted; EXIF orientation is ignored, as published.
@@ -96,16 +163,16 @@ class FolderDataset(Dataset):
         Raises:
             FedbenchError: the file is missing or is no image.
         """
-        path = self.image_root / item.key
+        path = self.path(item.key)
         try:
             with PILImage.open(path) as image:
                 return image.convert("RGB")
         except FileNotFoundError as error:
             raise self._gone(path) from error
-        except (*DAMAGED, PILImage.DecompressionBombError) as error:
+        except DAMAGED as error:
             raise FedbenchError(
-                f"{self.name}: image {path} cannot be read ({error}); "
-                "get it again, or delete it and use --allow-missing"
+                f"{self.name}: image {path} cannot be read ({error}); get it again, or go on without: "
+                f"--allow-missing"
             ) from error
 
     def fingerprint(self, item: Item) -> str:
@@ -114,12 +181,20 @@ class FolderDataset(Dataset):
         Raises:
             FedbenchError: the file is missing.
         """
-        path = self.image_root / item.key
+        path = self.path(item.key)
         try:
             stat = path.stat()
         except OSError as error:
             raise self._gone(path) from error
         return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+    def count_found(self, found: int) -> None:
+        """Set `missing` of a split of what is there.
+
+        Raises:
+            FedbenchError: no image, or fewer than `size` without `allow_missing`.
+        """
+        self._count_missing(found, self.size, examples=())
 
     def _gone(self, path: Path) -> FedbenchError:
         return FedbenchError(f"{self.name}: image {path} is missing; restore it or use --allow-missing")
@@ -136,32 +211,45 @@ class FolderDataset(Dataset):
 
     def _find_split(self, root: Path) -> Path | None:
         """CoOp's JSON in the dataset's folder: in that of the images, else in that of another layout."""
+        if not self.split_file:
+            return None
         chosen = self.image_root.relative_to(root).parts[0]
         for folder in (chosen, *(Path(folder).parts[0] for folder in self.image_folders)):
             if (root / folder / self.split_file).is_file():
                 return root / folder / self.split_file
         return None
 
-    def _drop_missing(self, *, allow_missing: bool) -> None:
+    def _drop_missing(self) -> None:
         listed = [item.key for part in PARTS for item in self.parts[part]]
-        there = present(self.image_root, listed)
-        absent = [key for key in listed if key not in there]
-        found = len(listed) - len(absent)
-        self._count_missing(found, len(listed), examples=absent, allow_missing=allow_missing)
-        if absent:
-            self.parts = {part: tuple(i for i in self.parts[part] if i.key in there) for part in PARTS}
+        there = present(self.image_root, map(self.location, listed))
+        absent = [key for key in listed if self.location(key) not in there]
+        self._count_missing(len(listed) - len(absent), len(listed), examples=absent)
+        self._leave_out(absent, "missing")
+
+    def _drop_unreadable(self) -> None:
+        """A damaged file is to the user what a missing one is: found here, not in the middle of a run."""
+        broken = unreadable([item.key for part in PARTS for item in self.parts[part]], self.path)
+        self.unreadable = len(broken)
+        self._leave_out(broken, "unreadable")
+
+    def _leave_out(self, keys: list[str], reason: str) -> None:
+        """Remove these images from the parts, or refuse if no training or no test image is left."""
+        self.left_out |= dict.fromkeys(keys, reason)
+        gone = set(keys)
+        if gone:
+            self.parts = {part: tuple(i for i in self.parts[part] if i.key not in gone) for part in PARTS}
         for part, what in (("train", "training"), ("test", "test")):
             if not self.parts[part]:
                 raise FedbenchError(f"{self.name}: not one {what} image of the split is in {self.image_root}")
 
-    def _count_missing(self, found: int, total: int, *, examples: Iterable[str], allow_missing: bool) -> None:
+    def _count_missing(self, found: int, total: int, *, examples: Iterable[str]) -> None:
         """Set `missing`, or refuse."""
         self.missing = max(total - found, 0)
         if not found:
             raise FedbenchError(
                 f"{self.name}: none of {total} images is in {self.image_root}; get them: {self.download}"
             )
-        if not self.missing or allow_missing:
+        if not self.missing or self.allow_missing:
             return
         some = list(examples)
         named = f" ({', '.join(some[:NAMED])}{', ...' if len(some) > NAMED else ''})" if some else ""
@@ -170,29 +258,30 @@ class FolderDataset(Dataset):
             f"complete the folder, or go on with the {found} that exist: --allow-missing"
         )
 
+    def _check_items(self) -> None:
+        """Refuse images that are listed twice or outside, and labels that disagree with what the paths say."""
+        seen: set[str] = set()
+        for items in self.parts.values():
+            for item in items:
+                if item.key in seen or item.key.startswith("/") or ".." in item.key.split("/"):
+                    how = "is listed twice" if item.key in seen else "leaves the image folder"
+                    raise FedbenchError(
+                        f"{self.name}: image '{item.key}' {how}; get the dataset's lists again"
+                    )
+                seen.add(item.key)
+                name = self.classname_of(item.key)
+                if name is not None and name != self.classnames[item.label]:
+                    raise FedbenchError(
+                        f"{self.name}: image '{item.key}' is of class '{name}' by its path, and of class "
+                        f"'{self.classnames[item.label]}' by the split; get the split file again"
+                    )
 
-def present(root: Path, keys: Iterable[str]) -> set[str]:
-    """Those files below `root` that lie in the folders of `keys`: one scan a folder, not one stat an image.
-
-    Raises:
-        FedbenchError: a folder is there but cannot be read.
-    """
-    found: set[str] = set()
-    for folder in sorted({key.rpartition("/")[0] for key in keys}):
-        if (root / folder).is_dir():
-            names = _names(root / folder, folders=False)
-            found.update(f"{folder}/{name}" if folder else name for name in names)
-    return found
-
-
-def _names(folder: Path, *, folders: bool) -> list[str]:
-    """Names of the files, or of the folders, in `folder`; links count as what they lead to."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries if (entry.is_dir() if folders else entry.is_file())]
-    except OSError as error:
-        raise FedbenchError(f"folder {folder} cannot be read: {error.strerror}") from error
-
-
-def _is_image(file: str) -> bool:
-    return not file.startswith(".") and file.lower().endswith(IMAGE_SUFFIXES)
+    def _refuse_surplus(self, classes: Iterable[str]) -> None:
+        """Refuse class folders that cannot all belong to the dataset: labels would be off."""
+        found = list(classes)
+        if 0 < self.n_classes < len(found):
+            raise FedbenchError(
+                f"{self.name}: {self.image_root} has {len(found)} class folders and the dataset "
+                f"{self.n_classes} "
+                "classes; move away what is not part of it"
+            )

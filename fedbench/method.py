@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from fedbench.clip.blocks import UNCHANGED, Hooks
+from fedbench.clip.blocks import UNCHANGED, Hooks, product
 from fedbench.clip.model import FrozenCLIP
 from fedbench.clip.prompts import Prompt, PromptTree
 from fedbench.config import validated
@@ -33,12 +33,15 @@ class Batch:
         labels: places in the label space of training. (clients, batch)
         valid: False where a client has fewer images than the batch is wide. (clients, batch) bool
         received: the shared tensors that the clients got from the server at the start of the round.
+        seeds: a number for each client and step, from which a method draws what is random in training, with
+            `fedbench.clip.dropout`; None: nothing is random. (clients,) int64
     """
 
     images: Tensor
     labels: Tensor
     valid: Tensor
     received: Tensors
+    seeds: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,13 @@ class Variant:
         hyper: hyper-parameters of ours.
         read: hyper-parameters of ours that stand in the file: ours to the file's key.
         quirks: released behaviours.
+        shows: what stands under the variant's prefix, where it is not everything: "grad/" if only gradients.
     """
 
     hyper: Mapping[str, Any] = field(default_factory=dict)
     read: Mapping[str, str] = field(default_factory=dict)
     quirks: tuple[str, ...] = ()
+    shows: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,16 @@ class Official:
 
     Attributes:
         files: stems of golden files of this method; `federated_<stem>` belongs to it too.
-        tensors: our tensor names to theirs; theirs may end in `[i]`, a row of a larger tensor.
+        tensors: our tensor names to theirs; theirs may end in `[i]`, a row of a larger tensor, or have a `{}` where
+            they number the tensors that ours is a stack of.
         hyper: their hyper-parameter names to ours; equal names need no entry.
         variants: prefixes of keys in the files to switches; "" is the file's main body.
         aggregation: rules in `aggregation.npz` that this method's `aggregate` follows, to switches.
         excluded: files of the method that are not reproduced, with the reason.
+        gradients: gradients that the files record with other switches, as `<key>/<tensor>`: the key to the switches.
+        noise: results that are rounding noise in the files of a stem: a pattern of their keys, and why.
+        prompt_sets: how many times the files list a label space's tokens, one list after the other.
+        round_tolerance: largest deviation of a tensor after a recorded round.
     """
 
     files: tuple[str, ...]
@@ -93,6 +103,10 @@ class Official:
     variants: Mapping[str, Variant] = field(default_factory=lambda: {"": Variant()})
     aggregation: Mapping[str, Variant] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
+    gradients: Mapping[str, Variant] = field(default_factory=dict)
+    noise: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    prompt_sets: int = 1
+    round_tolerance: float = 5e-7
 
 
 class Settings(BaseModel):
@@ -113,8 +127,9 @@ class Method(ABC):
     """Authors, title, venue, year."""
     code: ClassVar[str] = ""
     """The authors' repository and commit, where there is one."""
-    shared: ClassVar[tuple[str, ...]] = ()
-    """Tensors that the server averages. Everything else stays with the client."""
+    shared: tuple[str, ...] = ()
+    """Tensors that the server averages. Everything else stays with the client. A class attribute; set again in
+    `__init__` where it depends on hyper-parameters or quirks."""
     quirks: ClassVar[Mapping[str, str]] = {}
     """Released behaviours that differ from the paper: name and one line. Off by default."""
     image_input: str = "embedding"
@@ -126,6 +141,8 @@ class Method(ABC):
     """
     trains: ClassVar[bool] = True
     """False for methods that only evaluate."""
+    phrase: str = ""
+    """Words that the learned tokens start from; the authors' tokenised prompts show them in the tokens' places."""
     official: ClassVar[Official | None] = None
 
     class Hyper(Settings):
@@ -163,6 +180,8 @@ class Method(ABC):
                 )
         self.active_quirks = frozenset(quirks)
         self._trees: dict[tuple[str, ...], PromptTree] = {}
+        self.memory: Tensors = {}
+        """What a quirk lets later tests see of earlier ones; belongs into a checkpoint."""
 
     # -- what a method writes -------------------------------------------------------------------------------
 
@@ -214,7 +233,14 @@ class Method(ABC):
         return None
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
-        """Intermediate quantities under the names of the golden files, for `bench parity`."""
+        """Intermediate quantities under the names of the golden files, for `bench parity`.
+
+        A name that ends in `_per_step` stands for a number: its value before each recorded step is compared.
+        """
+        return {}
+
+    def probe_aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors) -> dict[str, Tensors]:
+        """Intermediate quantities of the server's step, by the golden file's name and tensor, for `bench parity`."""
         return {}
 
     # -- what methods use -----------------------------------------------------------------------------------
@@ -232,9 +258,22 @@ class Method(ABC):
             features = self.clip.text.encode(tree, context, hooks)
         return F.normalize(features.float(), dim=-1)
 
+    def encode_images(self, x: Tensor, hooks: Hooks = UNCHANGED, *, first: int = 0) -> Tensor:
+        """Image features, not normalised. Input of block `first` (clients, n, tokens, width) → (clients, n, embed)"""
+        assert self.clip.image is not None, "methods that work inside the image tower are skipped without one"
+        with self.clip.autocast():
+            return self.clip.image.encode(x, hooks, first=first).float()
+
     def cosine_logits(self, images: Tensor, text: Tensor) -> Tensor:
         """CLIP's scores. (clients, n, embed), (clients, classes, embed) → (clients, n, classes)"""
-        return self.clip.logit_scale * F.normalize(images, dim=-1) @ text.transpose(1, 2)
+        return product(self.clip.logit_scale * F.normalize(images, dim=-1), text.transpose(1, 2))
+
+    def see(self, pixels: Tensor, hooks: Hooks = UNCHANGED) -> Tensor:
+        """Image features, not normalised. Pixels (clients, n, 3, side, side) → (clients, n, embed)"""
+        assert self.clip.image is not None, "methods that work inside the image tower are skipped without one"
+        with self.clip.autocast():
+            x = self.clip.image.tokens(pixels)
+        return self.encode_images(x, hooks)
 
     @staticmethod
     def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
@@ -246,6 +285,11 @@ class Method(ABC):
     def normal(*shape: int, rng: torch.Generator, std: float = 0.02) -> Tensor:
         """A tensor from N(0, std²), CoOp's initialisation."""
         return torch.randn(*shape, generator=rng) * std
+
+    @staticmethod
+    def uniform(*shape: int, rng: torch.Generator, fan_in: int) -> Tensor:
+        """A tensor from U(±1/√fan_in), PyTorch's initialisation of linear layers."""
+        return (2 * torch.rand(*shape, generator=rng) - 1) / fan_in**0.5
 
     def quirk(self, name: str) -> bool:
         """Whether a released behaviour is switched on."""

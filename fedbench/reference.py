@@ -5,8 +5,10 @@ measures it against. Methods run on it unchanged: `PlainCLIP` packs prompts as o
 row of 77 tokens a class, and shares nothing between classes or clients.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.model import FrozenCLIP
 from fedbench.clip.prompts import Prompt
 from fedbench.method import Batch, Method, Optimizer, Tensors
+from fedbench.seeds import number
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class PlainPrompts:
     ids: Tensor
     slots: Tensor
     ends: Tensor
+
+    @property
+    def positions(self) -> Tensor:
+        """Place of each of a row's tokens. (length,)"""
+        return torch.arange(self.ids.shape[1], device=self.ids.device)
 
     @property
     def context_rows(self) -> Tensor:
@@ -137,29 +145,47 @@ def _attention(attn: nn.MultiheadAttention, h: Tensor, delta: Tensor | None, mas
     return attn.out_proj((weights @ v).transpose(-2, -3).flatten(-2))
 
 
-def plain_losses(method: Method, p: Tensors, pixels: Tensor, labels: Tensor, *, received: Tensors) -> Tensors:
+def plain_losses(
+    method: Method, p: Tensors, pixels: Tensor, labels: Tensor, *, received: Tensors, seed: int | None = None
+) -> Tensors:
     """Terms of one client's loss, from pixels. `method` runs on a `PlainCLIP`; p and received are (1, ...)."""
     images = method.clip.image_input(pixels, method.image_input)[None]
-    return method.losses(p, Batch(images, labels[None], torch.ones_like(labels, dtype=torch.bool)[None], received))
+    everything = torch.ones_like(labels, dtype=torch.bool)[None]
+    seeds = None if seed is None else torch.tensor([seed], device=labels.device)
+    return method.losses(p, Batch(images, labels[None], everything, received, seeds))
 
 
 def train_plain(
-    method: Method, start: Tensors, batches: Sequence[tuple[Tensor, Tensor]], *, received: Tensors, local_epochs: int = 1
+    method: Method,
+    start: Tensors,
+    batches: Sequence[tuple[Tensor, Tensor]],
+    *,
+    received: Tensors,
+    local_epochs: int = 1,
+    seed: int | None = None,
+    kept: dict[str, Any] | None = None,
 ) -> Tensors:
     """One client's local training with `torch.optim`, on (pixels, labels) batches. start (1, ...) → (1, ...)
 
-    Every local epoch goes over the batches in order; optimisers start fresh.
+    Every local epoch goes over the batches in order. Optimisers start fresh, or go on from `kept`, into which they
+    leave the state that stays with the client. `seed` is the first step's, for what is random in training; later
+    steps count on.
     """
+    counter = itertools.count(seed) if seed is not None else itertools.repeat(None)
     p = {name: x.detach().clone() for name, x in start.items()}
     optimizers = {name: _torch_optimizer(x, method.optimizer(name)) for name, x in p.items()}
+    for name, state in (kept or {}).items():
+        optimizers[name].load_state_dict(state)
     for names in method.phases(local_epochs):
         for name, x in p.items():
             x.requires_grad_(name in names)
         for pixels, labels in batches:
-            total = sum(plain_losses(method, p, pixels, labels, received=received).values())
+            total = sum(plain_losses(method, p, pixels, labels, received=received, seed=next(counter)).values())
             for name, gradient in zip(names, torch.autograd.grad(total.sum(), [p[n] for n in names]), strict=True):  # type: ignore[union-attr]
                 p[name].grad = gradient
                 optimizers[name].step()
+    if kept is not None:
+        kept |= {name: o.state_dict() for name, o in optimizers.items() if method.optimizer(name).state == "kept"}
     return {name: x.detach() for name, x in p.items()}
 
 
@@ -177,6 +203,7 @@ def run_plain(
     *,
     rounds: int,
     local_epochs: int = 1,
+    seed: int | None = None,
 ) -> list[tuple[Tensors, list[Tensors]]]:
     """A whole federation, one client after the other: after each round the server's tensors and the clients' own.
 
@@ -184,9 +211,11 @@ def run_plain(
         start: the common start, without a clients axis.
         batches: each client's (pixels, labels), the same in every epoch.
         counts: numbers of training images.
+        seed: the run's, for what is random in training; None: nothing is.
     """
     server = {name: start[name] for name in method.shared}
     personal = [{name: x for name, x in start.items() if name not in method.shared} for _ in counts]
+    kept: list[dict[str, Any]] = [{} for _ in counts]
     history = []
     for r in range(rounds):
         received = {name: x[None] for name, x in server.items()}
@@ -197,6 +226,8 @@ def run_plain(
                 batches[k],
                 received=received,
                 local_epochs=local_epochs,
+                seed=None if seed is None else number(seed, "training", round=r, client=k),
+                kept=kept[k],
             )
             for k in range(len(counts))
         ]

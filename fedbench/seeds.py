@@ -20,6 +20,11 @@ def stream(seed: int, purpose: str, **names: int | str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(_entropy(seed, purpose, names)))
 
 
+def number(seed: int, purpose: str, **names: int | str) -> int:
+    """A number below 2^32 for one purpose, where others than generators need one."""
+    return _entropy(seed, purpose, names) & (2**32 - 1)
+
+
 def torch_stream(seed: int, purpose: str, **names: int | str) -> torch.Generator:
     """A CPU torch generator for one purpose, for example `torch_stream(seed, "init")`."""
     return torch.Generator().manual_seed(_entropy(seed, purpose, names) & (2**63 - 1))

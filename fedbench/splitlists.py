@@ -10,6 +10,9 @@ from fedbench.task import Item
 
 PARTS = ("train", "val", "test")
 TRAIN_SHARE, VAL_SHARE = 0.5, 0.2  # CoOp's shares; test is the rest
+HELD_OUT_SHARE = (
+    0.2  # of an official training list, for validation (CoOp), and of a domain, for its test (FedBN)
+)
 
 Parts = dict[str, tuple[Item, ...]]
 
@@ -103,3 +106,49 @@ def own_split(dataset: str, classes: Mapping[str, Sequence[str]]) -> Parts:
         for part, chosen in zip(PARTS, cuts, strict=True):
             parts[part] += [Item(key=key, label=label) for key in chosen]
     return {part: tuple(items) for part, items in parts.items()}
+
+
+def cut_val(dataset: str, trainval: Sequence[Item]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Training and validation lists from an official list of both: 80/20 per class, in the list's order."""
+    groups: dict[int, list[Item]] = {}
+    for item in trainval:
+        groups.setdefault(item.label, []).append(item)
+    val: set[str] = set()
+    for label, group in groups.items():
+        keys = sorted(item.key for item in group)
+        order = stream(0, "own-val", dataset=dataset, label=label).permutation(len(keys))
+        val.update(keys[position] for position in order[: round(HELD_OUT_SHARE * len(keys))])
+    return (
+        tuple(item for item in trainval if item.key not in val),
+        tuple(item for item in trainval if item.key in val),
+    )
+
+
+def own_domain_split(
+    dataset: str, groups: Mapping[tuple[str, str], Sequence[str]], classnames: Sequence[str]
+) -> Parts:
+    """An 80/20 train/test split per domain and class, as in FedBN's files; no validation part.
+
+    Args:
+        dataset: its name, which the random streams are named after.
+        groups: image keys by (domain, class name), domain after domain; a group may be empty.
+        classnames: in label order.
+
+    Raises:
+        FedbenchError: a group has a single image, which cannot be in both parts.
+    """
+    train: list[Item] = []
+    test: list[Item] = []
+    for (domain, name), keys in groups.items():
+        if len(keys) == 1:
+            raise FedbenchError(
+                f"{dataset}: class '{name}' has 1 of the 2 images that fedbench's own 80/20 split needs at "
+                f"least "
+                f"in domain '{domain}'; get the images, or remove that one"
+            )
+        order = stream(0, "own-split", dataset=dataset, domain=domain, name=name).permutation(len(keys))
+        items = [Item(sorted(keys)[position], classnames.index(name), domain) for position in order]
+        cut = min(round((1 - HELD_OUT_SHARE) * len(items)), max(len(items) - 1, 0))
+        train += items[:cut]
+        test += items[cut:]
+    return {"train": tuple(train), "val": (), "test": tuple(test)}

@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image as PILImage
 from pydantic import BaseModel, ConfigDict
 
+from fedbench.errors import FedbenchError, unknown
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -33,16 +35,36 @@ class Dataset(ABC):
         parts: "train", "val", "test" to items, in the order of the split file (few-shot draws depend on it).
         source: which split this is: "zhou" (CoOp's JSON), "official", "own" (made here, seeded), "built-in".
         missing: number of items of the split whose file is absent and was left out under `allow_missing`.
+        unreadable: number of items whose file is no readable image and was left out under `allow_missing`.
+        domains: names of the domains in their fixed order; empty where a dataset has none.
+
+    Facts about the dataset, for `bench data` and docs/datasets.md (all but the first three may be left out):
+
+        name, title, citation: the name is set by the registry.
+        n_classes: number of classes, 0 if it depends on the folder.
+        published: images in train, val and test of the published split.
+        published_sure: False where those counts are hearsay: then another count is a remark, no fault.
+        image_folders: the image folder below the data root in each layout, preferred first; empty: no files.
+        download: how to get the images, as a clause for messages.
+        torchvision: name of torchvision's class that downloads them, if one can.
     """
 
-    name: ClassVar[str]
+    name: str
     title: ClassVar[str]
     citation: ClassVar[str]
+    n_classes: ClassVar[int] = 0
+    published: ClassVar[tuple[int, ...]] = ()
+    published_sure: ClassVar[bool] = True
+    image_folders: ClassVar[tuple[str, ...]] = ()
+    download: ClassVar[str] = ""
+    torchvision: ClassVar[str] = ""
 
     classnames: tuple[str, ...]
     parts: Mapping[str, tuple[Item, ...]]
     source: str
     missing: int = 0
+    unreadable: int = 0
+    domains: tuple[str, ...] = ()
 
     @abstractmethod
     def __init__(self, root: Path, *, allow_missing: bool = False):
@@ -63,6 +85,34 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self, item: Item) -> str:
         """Changes when the image's content changes (files: size and time of change). Keys the feature cache."""
+
+    def domain_parts(self, domain: str) -> Mapping[str, tuple[Item, ...]]:
+        """The parts of one domain, in the order of `parts`.
+
+        Domain protocols ask here. A dataset may have more domains than `parts` holds (`shapes`, whose `parts`
+        are its photos).
+
+        Raises:
+            FedbenchError: the dataset has no such domain.
+        """
+        if domain not in self.domains:
+            if not self.domains:
+                raise FedbenchError(f"dataset {self.name} has no domains")
+            raise unknown(f"domain of {self.name}", domain, self.domains)
+        return {
+            part: tuple(item for item in items if item.domain == domain) for part, items in self.parts.items()
+        }
+
+    def notes(self) -> list[str]:
+        """What a reader of numbers on this dataset must know, for the record and below the table."""
+        notes = []
+        if self.source == "own":
+            notes.append("fedbench's own train/val/test split, not the published one")
+        if self.missing:
+            notes.append(f"{self.missing} images of the split are missing and were left out")
+        if self.unreadable:
+            notes.append(f"{self.unreadable} images of the split are unreadable and were left out")
+        return notes
 
 
 @dataclass(frozen=True)

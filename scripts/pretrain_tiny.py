@@ -210,6 +210,7 @@ def write(model: Model, path: Path, metadata: dict[str, object]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     save_file(state, partial, metadata={"fedbench": json.dumps(metadata, sort_keys=True)})
+    partial.chmod(0o644)  # safetensors writes for the owner only; a package's data is for all
     os.replace(partial, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

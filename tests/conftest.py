@@ -1,5 +1,10 @@
 """Fixtures of the whole suite."""
 
+import os
+
+# before torch is imported: the suite runs in several processes, which would fight over the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -224,7 +224,7 @@ def test_an_unreadable_image_is_named_with_the_way_out(coop: Path, damage: str) 
     with pytest.raises(FedbenchError) as refused:
         Small(coop).open(Item("bee/3.png", 1))
     assert f"small: image {path} cannot be read (" in str(refused.value)
-    assert str(refused.value).endswith("; get it again, or delete it and use --allow-missing")
+    assert str(refused.value).endswith("; get it again, or go on without: --allow-missing")
     assert "\n" not in str(refused.value)
 
 

@@ -7,11 +7,12 @@ or through `Hooks`.
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 MIN_ROWS = 64
-"""Smallest matrix product on a CPU, see `linear`."""
+"""Smallest matrix product on a CPU, see `linear`: more than four rows a thread on up to 16 threads."""
 
 
 class Hooks:
@@ -43,10 +44,37 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     those keeps the promise that a client's bits are the same whoever is trained beside it.
     """
     rows = x.shape[:-1].numel()
-    if x.device.type != "cpu" or rows >= MIN_ROWS:
+    least = max(MIN_ROWS, 4 * torch.get_num_threads())
+    if x.device.type != "cpu" or rows >= least:
         return F.linear(x, weight, bias)
-    padded = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, MIN_ROWS - rows))
+    padded = F.pad(x.reshape(rows, x.shape[-1]), (0, 0, 0, least - rows))
     return F.linear(padded, weight, bias)[:rows].reshape(*x.shape[:-1], weight.shape[0])
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, *, visible: Tensor | None = None, causal: bool = False) -> Tensor:
+    """Scaled dot-product attention whose sequences do not depend on how many there are.
+
+    Args:
+        q, k, v: (sequences, heads, tokens, head width)
+        visible: which keys each query sees, True where it does; broadcast over sequences and heads.
+        causal: each query sees the keys up to its own.
+    """
+    if q.device.type == "cpu" and len(q) * q.shape[1] == 1:
+        # torch splits the work by sequences and heads; a single pair is computed outside of its parallel region,
+        # where the small products inside use more threads and another order of summation
+        q, k, v = (x.expand(2, -1, -1, -1) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=causal)[:1]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=causal)
+
+
+def product(x: Tensor, y: Tensor) -> Tensor:
+    """`x @ y` for each client by itself, (clients, rows, n) and (clients, n, columns), not dependent on their number.
+
+    A single pair goes through another kernel than several, and its gradients through another order of summation.
+    """
+    if x.device.type == "cpu" and len(x) == len(y) == 1:
+        return (x.expand(2, -1, -1) @ y.expand(2, -1, -1))[:1]
+    return x @ y
 
 
 def layer_norm(x: Tensor, norm: nn.Module) -> Tensor:
@@ -67,10 +95,10 @@ class Block:
         self.ls_1, self.ls_2 = module.ls_1, module.ls_2
         self.heads: int = module.attn.num_heads
 
-    def __call__(self, x: Tensor, attention: Attention, hooks: Hooks, *, keep: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, attend: Attention, hooks: Hooks, *, keep: Tensor | None = None) -> Tensor:
         """x (clients, sequences, tokens, width) → the same, or only the rows `keep` (rows,) of the tokens axis.
 
-        With `keep`, `attention` returns just those rows: nothing after a tower's last block reads the others.
+        With `keep`, `attend` returns just those rows: nothing after a tower's last block reads the others.
         """
         x = hooks.tokens(self.index, x)
         h = layer_norm(x, self.ln_1)
@@ -78,7 +106,7 @@ class Block:
         delta = hooks.qkv(self.index, h)
         if delta is not None:
             qkv = qkv + delta
-        attended = linear(attention(qkv), self.attn.out_proj.weight, self.attn.out_proj.bias)
+        attended = linear(attend(qkv), self.attn.out_proj.weight, self.attn.out_proj.bias)
         if keep is not None:
             x, h = x.index_select(-2, keep), h.index_select(-2, keep)
         x = x + self.ls_1(attended)
@@ -115,7 +143,7 @@ def full_attention(heads: int, *, first_only: bool = False) -> Attention:
 
     def attend(qkv: Tensor) -> Tensor:
         q, k, v = heads_first(qkv.flatten(0, -3), heads)
-        out = F.scaled_dot_product_attention(q[:, :, :1] if first_only else q, k, v)
+        out = attention(q[:, :, :1] if first_only else q, k, v)
         return heads_last(out).unflatten(0, qkv.shape[:-2])
 
     return attend

@@ -163,6 +163,11 @@ def text_prompt(tokenize: Callable[[str], list[int]], text: str) -> Prompt:
     return [SOS, *tokenize(text), EOT]
 
 
+def photo_prompt(tokenize: Callable[[str], list[int]], name: str) -> Prompt:
+    """CLIP's sentence for a class, "a photo of a {name}."; underscores in the name are spaces."""
+    return text_prompt(tokenize, f"a photo of a {name.replace('_', ' ')}.")
+
+
 def context_prompt(tokenize: Callable[[str], list[int]], name: str, *, n_ctx: int, position: str = "end") -> Prompt:
     """CoOp's prompt: `n_ctx` learned tokens and "{name}.", the name at the end, in the middle or in front."""
     words, stop = tokenize(name), tokenize(f"{name}.")

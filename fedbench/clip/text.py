@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedbench.clip.blocks import UNCHANGED, Attention, Block, Hooks, heads_first, heads_last, layer_norm, linear
+from fedbench.clip.blocks import UNCHANGED, Attention, Block, Hooks, attention, heads_first, heads_last, layer_norm, linear
 from fedbench.clip.prompts import Prompt, PromptTree, build_tree
 
 
@@ -88,11 +87,11 @@ def tree_attention(prompts: PromptTree, heads: int, *, ends_only: bool = False) 
         visible = prompts.visible[:, None]  # (groups, 1, size, trunk + size)
         if groups > 1:
             visible = visible.repeat(len(stem), 1, 1, 1)
-        leaves = heads_last(F.scaled_dot_product_attention(branch_q, keys, values, attn_mask=visible))
+        leaves = heads_last(attention(branch_q, keys, values, visible=visible))
         leaves = leaves.unflatten(0, (len(stem), groups)).flatten(1, 2)  # (sets, groups * size, width)
         if ends_only:
             return leaves.index_select(1, prompts.ends - prompts.trunk).unflatten(0, sets)
-        stem = heads_last(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        stem = heads_last(attention(q, k, v, causal=True))
         return torch.cat([stem, leaves], dim=1).unflatten(0, sets)
 
     return attend

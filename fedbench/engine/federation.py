@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedbench.engine.local import Step, Trained, train_locally
 from fedbench.method import Method, Tensors
-from fedbench.seeds import stream, torch_stream
+from fedbench.seeds import number, stream, torch_stream
 
 
 class LocalData(Protocol):
@@ -122,6 +122,7 @@ class Federation:
             self.data.steps(round_, clients),
             received=received,
             state=self._state_of(clients),
+            seeds=torch.tensor([number(self.seed, "training", round=round_, client=c) for c in clients]).to(self.device),
             local_epochs=self.local_epochs,
         )
         for name, x in self.personal.items():

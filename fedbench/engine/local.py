@@ -51,6 +51,7 @@ def train_locally(
     *,
     received: Tensors,
     state: Tensors | None = None,
+    seeds: Tensor | None = None,
     local_epochs: int = 1,
 ) -> Trained:
     """Train clients from `start` (clients, ...) through `steps`. Nothing here waits for the device.
@@ -58,6 +59,7 @@ def train_locally(
     Args:
         received: the server's tensors as the clients got them. (clients, ...)
         state: optimiser state to go on with.
+        seeds: a number for each client and round, for what is random in training; None: nothing is. (clients,) int64
         local_epochs: the run's setting, from which the method makes its phases.
     """
     p = {name: x.detach().clone() for name, x in start.items()}
@@ -66,8 +68,11 @@ def train_locally(
     history: list[Tensors] = []
     activity: list[Tensor] = []
     for step in steps:
-        losses, gradients = losses_and_gradients(method, p, step, received=received, trained=phases[step.epoch])
+        losses, gradients = losses_and_gradients(
+            method, p, step, received=received, seeds=seeds, trained=phases[step.epoch]
+        )
         optimizer.step(gradients, step.active)
+        seeds = None if seeds is None else seeds + step.active  # a client's own steps count, not its neighbours'
         history.append({name: (x.detach() * step.active) for name, x in losses.items()})
         activity.append(step.active)
     return Trained(
@@ -79,13 +84,19 @@ def train_locally(
 
 
 def losses_and_gradients(
-    method: Method, p: Tensors, step: Step, *, received: Tensors, trained: Sequence[str] | None = None
+    method: Method,
+    p: Tensors,
+    step: Step,
+    *,
+    received: Tensors,
+    seeds: Tensor | None = None,
+    trained: Sequence[str] | None = None,
 ) -> tuple[Tensors, Tensors]:
     """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors (or all)."""
     names = list(p) if trained is None else list(trained)
     for name, x in p.items():
         x.requires_grad_(name in names)
-    losses = method.losses(p, Batch(step.images, step.labels, step.valid, received))
+    losses = method.losses(p, Batch(step.images, step.labels, step.valid, received, seeds))
     total = torch.stack(list(losses.values())).sum(0)  # (clients,)
     leaves = [p[name] for name in names]
     gradients = torch.autograd.grad((total * step.active).sum(), leaves, materialize_grads=True)

@@ -28,7 +28,9 @@ def step_bytes(method: Method, model: Tensors, step: Step) -> int:
 
     p = {name: x.detach().clone().requires_grad_() for name, x in model.items()}
     with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
-        method.losses(p, Batch(step.images, step.labels, step.valid, {n: model[n] for n in method.shared}))
+        received = {n: model[n] for n in method.shared}
+        seeds = torch.zeros(len(step.labels), dtype=torch.int64, device=step.labels.device)
+        method.losses(p, Batch(step.images, step.labels, step.valid, received, seeds))
     return sum(kept.values())
 
 

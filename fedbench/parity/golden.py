@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +59,12 @@ class GoldenFile:
         longest = max((len(f) for _, f in claims), default=0)
         return [cls for cls, f in claims if len(f) == longest]
 
+    def noise(self, cls: type[Method], keys: Iterable[str]) -> dict[str, str]:
+        """Those of `keys` that the method declares to be rounding noise in this file, with the reason."""
+        stem = self.path.stem.removeprefix("federated_")
+        patterns = [declared for claimed, declared in _official(cls).noise.items() if _names(claimed, stem)]
+        return {key: reason for key in keys for pattern, reason in patterns if re.fullmatch(pattern, key)}
+
     def build(self, cls: type[Method], clip: FrozenCLIP, variant: Variant) -> Method:
         """The method with the file's hyper-parameters."""
         official, fields = _official(cls), cls.Hyper.model_fields
@@ -76,12 +83,14 @@ class GoldenFile:
         found = {}
         for name, like in method.init(torch.Generator()).items():
             theirs, row = official_name(type(method), name)
+            if "{}" in theirs:
+                if rows := numbered(self.arrays, prefix + theirs):
+                    found[name] = _like(torch.stack([self.tensor(key) for key in rows]), like, f"{self.path.name}: {prefix}{theirs}")
+                continue
             for key, index in ((f"{prefix}{theirs}[{row}]", None), (f"{prefix}{theirs}", row)):
                 if key in self.arrays and (index is not None or row is None or key.endswith("]")):
                     value = self.tensor(key) if index is None else self.tensor(key)[index]
-                    if value.numel() != like.numel():
-                        raise FedbenchError(f"{self.path.name}: {key} is {tuple(value.shape)}, {method.name} has {tuple(like.shape)}")
-                    found[name] = value.reshape(like.shape)
+                    found[name] = _like(value, like, f"{self.path.name}: {key}")
         return found
 
 
@@ -132,6 +141,19 @@ def official_name(cls: type[Method], name: str) -> tuple[str, int | None]:
     theirs = _official(cls).tensors[name]
     match = re.fullmatch(r"(.*)\[(\d+)\]", theirs)
     return (match[1], int(match[2])) if match else (theirs, None)
+
+
+def numbered(keys: Iterable[str], pattern: str) -> list[str]:
+    """The keys that are `pattern` with a number for its `{}`, by number."""
+    shape = re.compile(re.escape(pattern).replace(r"\{\}", r"(\d+)"))
+    found = ((shape.fullmatch(key), key) for key in keys)
+    return [key for _, key in sorted((int(match[1]), key) for match, key in found if match)]
+
+
+def _like(value: Tensor, like: Tensor, what: str) -> Tensor:
+    if value.numel() != like.numel():
+        raise FedbenchError(f"{what} is {tuple(value.shape)}, the method has {tuple(like.shape)}")
+    return value.reshape(like.shape)
 
 
 def whole_batch(method: Method, images: Tensor, labels: Tensor) -> Step:

@@ -101,13 +101,9 @@ class BaseToNovel(Split):
 
     def _notes(self, dataset: Dataset, used: Sequence[int]) -> list[str]:
         """What a reader of the numbers must know; `used` are the labels of both halves."""
-        notes = []
-        if dataset.source == "own":
-            notes.append("fedbench's own train/val/test split, not the published one")
+        notes = dataset.notes()
         counts = Counter(item.label for item in dataset.parts["train"])
         tested = {item.label for item in dataset.parts["test"]}
-        if dataset.missing:
-            notes.append(f"{dataset.missing} images of the split are missing and were left out")
         unused = [label for label in range(len(dataset.classnames)) if label not in counts]
         if unused:
             notes.append(f"{_listed(dataset, unused)} without a training image, left out of both halves")

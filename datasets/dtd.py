@@ -1,0 +1,26 @@
+"""DTD: 47 textures, named by adjectives."""
+
+from fedbench.files import FolderDataset
+from fedbench.registry import DATASETS
+
+
+@DATASETS.register("dtd")
+class DTD(FolderDataset):
+    """Class names are the folders'. CoOp pools the official 40/40/40 images a class and splits 60/24/36."""
+
+    title = "DTD (DescribableTextures)"
+    citation = (
+        "M. Cimpoi, S. Maji, I. Kokkinos, S. Mohamed, A. Vedaldi. Describing textures in the wild. CVPR, "
+        "2014."
+    )
+
+    image_folders = (
+        "dtd/images",  # CoOp
+        "dtd/dtd/images",  # torchvision
+    )
+    split_file = "split_zhou_DescribableTextures.json"
+    size = 5640
+    n_classes = 47
+    published = (2820, 1128, 1692)
+    torchvision = "DTD"
+    download = "dtd-r1.0.1.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/dtd/"

@@ -1,0 +1,69 @@
+"""ImageNet: 1000 classes (ILSVRC 2012); its validation images are the test set."""
+
+from functools import cached_property
+
+from fedbench.errors import FedbenchError
+from fedbench.files import FolderDataset, Found
+from fedbench.imagefiles import class_folders, images
+from fedbench.readers import read_columns
+from fedbench.registry import DATASETS
+from fedbench.task import Item
+
+NAMES = "classnames.txt"
+
+
+@DATASETS.register("imagenet")
+class ImageNet(FolderDataset):
+    """A folder is a WordNet id; labels follow the sorted ids, names are CLIP's, from CoOp's `classnames.txt`.
+
+    Two of those names stand for two classes each: their prompts are the same, as published.
+    """
+
+    title = "ImageNet"
+    citation = (
+        "J. Deng, W. Dong, R. Socher, L.-J. Li, K. Li, L. Fei-Fei. ImageNet: a large-scale hierarchical "
+        "image "
+        "database. CVPR, 2009."
+    )
+
+    image_folders = (
+        "imagenet/images",  # CoOp
+        "imagenet",  # torchvision
+    )
+    size = 1_331_167
+    n_classes = 1000
+    published = (1_281_167, 0, 50_000)
+    download = (
+        "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org/download (sorted "
+        "into "
+        "train/ID and val/ID), and classnames.txt from "
+        "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
+    )
+
+    def classname_of(self, key: str) -> str | None:
+        """The name of the folder's WordNet id."""
+        return self._names.get(key.split("/")[1])
+
+    def from_folders(self) -> Found:
+        """The images in `train/` and `val/`, in sorted order."""
+        train, test = self._items("train"), self._items("val")
+        self.count_found(len(train) + len(test))
+        return "official", tuple(self._names.values()), {"train": train, "val": (), "test": test}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Class name by WordNet id, sorted by id."""
+        paths = self.listed(NAMES)
+        if paths is None:
+            raise self.unsplit(NAMES)
+        return dict(sorted(read_columns(paths[0], 2)))
+
+    def _items(self, part: str) -> tuple[Item, ...]:
+        folder = self.image_root / part
+        labels = {wordnet: label for label, wordnet in enumerate(self._names)}
+        found = class_folders(folder) if folder.is_dir() else []
+        if unknown := [wordnet for wordnet in found if wordnet not in labels]:
+            raise FedbenchError(
+                f"imagenet: folder {folder / unknown[0]} is of no class of {NAMES}; move it away"
+            )
+        return tuple(Item(f"{part}/{w}/{file}", labels[w]) for w in found for file in images(folder / w))

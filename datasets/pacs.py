@@ -1,0 +1,23 @@
+"""PACS: 7 classes as art painting, cartoon, photo and sketch."""
+
+from fedbench.domains import DomainDataset
+from fedbench.registry import DATASETS
+
+
+@DATASETS.register("pacs")
+class PACS(DomainDataset):
+    """Images in domain folders, split by fedbench: the official lists are not read."""
+
+    title = "PACS"
+    citation = (
+        "D. Li, Y. Yang, Y.-Z. Song, T. M. Hospedales. Deeper, broader and artier domain generalization. "
+        "ICCV, 2017."
+    )
+
+    image_folders = ("pacs/images", "pacs", "PACS/kfold", "PACS")  # Dassl; plain; DomainBed; plain
+    size = 9991
+    n_classes = 7
+    download = "PACS.zip, linked in https://domaingeneralization.github.io"
+
+    domains = ("art_painting", "cartoon", "photo", "sketch")
+    classnames = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")

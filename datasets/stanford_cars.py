@@ -1,0 +1,74 @@
+"""StanfordCars: 196 cars by make, model and year."""
+
+from fedbench.errors import FedbenchError
+from fedbench.files import FolderDataset, Found
+from fedbench.readers import read_matlab
+from fedbench.registry import DATASETS
+from fedbench.splitlists import cut_val
+from fedbench.task import Item
+
+TRAIN, TEST, META = "devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat", "devkit/cars_meta.mat"
+
+
+@DATASETS.register("stanford_cars")
+class StanfordCars(FolderDataset):
+    """The year comes first in a class name: `2012 Acura TL Sedan`."""
+
+    title = "StanfordCars"
+    citation = (
+        "J. Krause, M. Stark, J. Deng, L. Fei-Fei. 3D object representations for fine-grained "
+        "categorization. 3dRR, "
+        "2013."
+    )
+
+    image_folders = ("stanford_cars",)  # CoOp and torchvision; with cars_train/ and cars_test/ in it
+    split_file = "split_zhou_StanfordCars.json"
+    size = 16_185
+    n_classes = 196
+    published = (6509, 1635, 8041)
+    download = (
+        "cars_train, cars_test, devkit and cars_test_annos_withlabels.mat: no longer at "
+        "https://ai.stanford.edu/~jkrause/cars/car_dataset.html; "
+        "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md says where"
+    )
+
+    def classname_of(self, key: str) -> str | None:
+        """Nothing: images are not in class folders."""
+        return None
+
+    def from_lists(self) -> Found | None:
+        """The official test images, and a fifth of the official training images for validation."""
+        paths = self.listed(TRAIN, TEST, META)
+        if paths is None:
+            return None
+        names = tuple(map(_year_first, read_matlab(paths[2], "class_names").tolist()))
+        trainval, test = (
+            self._items(folder, read_matlab(path, "annotations"), len(names))
+            for folder, path in (("cars_train", paths[0]), ("cars_test", paths[1]))
+        )
+        train, val = cut_val(self.name, trainval)
+        return "official", names, {"train": train, "val": val, "test": tuple(test)}
+
+    def from_folders(self) -> Found:
+        """Impossible: the images are not in class folders."""
+        raise self.unsplit(TRAIN, TEST, META)
+
+    def _items(self, folder: str, rows: object, classes: int) -> list[Item]:
+        items = []
+        try:
+            for row in rows:  # type: ignore[attr-defined]
+                items.append(Item(f"{folder}/{row['fname']}", int(row["class"]) - 1))
+        except (IndexError, TypeError, ValueError) as error:
+            raise FedbenchError(
+                f"stanford_cars: damaged list of {folder} ({error}); get the devkit again"
+            ) from error
+        if not {item.label for item in items} <= set(range(classes)):
+            raise FedbenchError(
+                f"stanford_cars: labels of {folder} are not those of {META}; get the devkit again"
+            )
+        return items
+
+
+def _year_first(name: object) -> str:
+    *words, year = str(name).split(" ")
+    return " ".join([year, *words])

@@ -1,0 +1,1 @@
+"""`bench data`: what datasets there are, whether they are whole, and how to get them."""

@@ -1,0 +1,138 @@
+"""`bench data list | verify | prepare`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fedbench.commands.options import PLUGIN
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fedbench.data.verify import Finding
+
+DATA_ROOT = click.option(
+    "--data-root",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="Folder of the datasets.",
+)
+
+
+@click.group("data")
+def data() -> None:
+    """Show, check and download the datasets."""
+
+
+@data.command("list")
+@DATA_ROOT
+@PLUGIN
+def list_(*, root: Path, plugins: tuple[Path, ...]) -> None:
+    """Show the datasets, their layouts and what is on disk."""
+    from fedbench.commands.show import show
+    from fedbench.data.facts import facts
+    from fedbench.registry import DATASETS
+
+    _load(plugins)
+    rows = [facts(DATASETS[name], root) for name in DATASETS]
+    grid = _grid(*(column for column in rows[0] if column not in ("prepare", "split file")))
+    for row in rows:
+        grid.add_row(*(text for column, text in row.items() if column not in ("prepare", "split file")))
+    show(grid)
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@DATA_ROOT
+@PLUGIN
+def verify(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> None:
+    """Check counts, splits and files, and decode every image.
+
+    Without a NAME, all datasets that are on disk. NAME may be `folder:PATH`. The exit code is 1 if anything is
+    wrong.
+    """
+    from rich.console import Console
+
+    from fedbench.commands.show import show
+    from fedbench.data.facts import on_disk
+    from fedbench.data.verify import verify as verify_one
+    from fedbench.errors import FedbenchError
+    from fedbench.registry import DATASETS
+
+    _load(plugins)
+    chosen = names or tuple(name for name in DATASETS if on_disk(DATASETS[name], root))
+    findings = []
+    with Console(stderr=True).status("") as status:
+        for name in chosen:
+            status.update(f"reading {name}")
+            findings.append(verify_one(name, root))
+    show(_findings(findings))
+    for finding in findings:
+        for line in (*finding.faults, *finding.remarks):
+            click.echo(f"{finding.name}: {line.removeprefix(f'{finding.name}: ')}")
+    absent = [name for name in DATASETS if DATASETS[name].image_folders and not on_disk(DATASETS[name], root)]
+    if not names and absent:
+        click.echo(f"not in {root}: {', '.join(absent)}")
+    wrong = [finding.name for finding in findings if finding.faults]
+    if wrong:
+        raise FedbenchError(
+            f"{len(wrong)} of {len(findings)} datasets are not as they should be: {', '.join(wrong)}"
+        )
+
+
+@data.command()
+@click.argument("name")
+@DATA_ROOT
+@PLUGIN
+def prepare(*, name: str, root: Path, plugins: tuple[Path, ...]) -> None:
+    """Download a dataset, or say exactly what to fetch and where to put it.
+
+    Keeps what is there, goes on with an interrupted download, and checks the sums of what it downloads.
+    """
+    from fedbench.data.prepare import LIST_OF_SPLITS, prepare
+
+    _load(plugins)
+    dataset = prepare(name, root)
+    counts = " / ".join(str(len(dataset.parts[part])) for part in ("train", "val", "test"))
+    click.echo(f"{name} is complete: {counts} images in train / val / test, split: {dataset.source}")
+    split = getattr(dataset, "split_file", "")
+    if split and dataset.source != "zhou":
+        click.echo(f"for the published split, put {split} (from {LIST_OF_SPLITS}) into the dataset's folder")
+
+
+def _load(plugins: tuple[Path, ...]) -> None:
+    from fedbench.registry import load_plugin
+
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def _grid(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column in ("classes", "train", "val", "test", "missing", "unreadable")
+        grid.add_column(column, justify="right" if right else "left", overflow="fold")
+    return grid
+
+
+def _findings(findings: "list[Finding]") -> "Table":
+    from fedbench.data.verify import SOURCES
+
+    columns = ("dataset", "", "split", "digest", "classes", "train", "val", "test", "missing", "unreadable")
+    grid = _grid(*columns)
+    for finding in findings:
+        verdict = "[red]wrong[/]" if finding.faults else "[green]good[/]"
+        if finding.dataset is None:
+            grid.add_row(finding.name, verdict)
+            continue
+        found = finding.dataset
+        numbers = (len(found.classnames), *finding.counts, found.missing, found.unreadable)
+        source = SOURCES.get(found.source, found.source)
+        grid.add_row(finding.name, verdict, source, finding.digest, *map(str, numbers))
+    return grid

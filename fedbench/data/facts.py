@@ -1,0 +1,90 @@
+"""What the registry says about the datasets: the rows of `bench data list`, and docs/datasets.md."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedbench.registry import DATASETS
+from fedbench.task import Dataset
+
+PAGE = """\
+# Datasets
+
+Written by `python -m fedbench.data.facts > docs/datasets.md` from the classes in `datasets/`; a test compares.
+Counts are those of the published split (train / val / test): CoOp's `split_zhou_*.json`, else the dataset's own.
+Where a split file is missing, `bench data verify` says which split is used instead ([protocols](protocols.md)).
+
+| name | title | classes | train / val / test | folders below the data root | split file | `prepare` |
+|---|---|---|---|---|---|---|
+"""
+NOTES = """
+Domains, in their fixed order:
+
+"""
+FOLDER = """
+`folder:PATH` is any folder of class folders, of domains of class folders, or of `train`, (`val`) and `test` of class
+folders. See [adding a dataset](adding-a-dataset.md).
+
+## Where to get them
+
+What `bench data prepare NAME` cannot download, it asks for:
+
+"""
+
+
+def facts(dataset: type[Dataset], root: Path | None = None) -> dict[str, str]:
+    """A dataset in words, by column; with `root`, also where its images are."""
+    row = {
+        "name": dataset.name if dataset.image_folders or dataset.n_classes else f"{dataset.name}:PATH",
+        "title": dataset.title,
+        "classes": str(dataset.n_classes or "any"),
+        "train / val / test": counts(dataset.published),
+        "folders": ", ".join(dataset.image_folders) or "none",
+        "split file": getattr(dataset, "split_file", ""),
+        "prepare": "downloads" if dataset.torchvision else "says how" if dataset.image_folders else "",
+    }
+    if root is not None:
+        row["on disk"] = on_disk(dataset, root)
+    return row
+
+
+def on_disk(dataset: type[Dataset], root: Path) -> str:
+    """The image folder that is there, below `root`; "built-in", or empty."""
+    if not dataset.image_folders:
+        return "built-in" if dataset.n_classes else ""
+    return next((folder for folder in dataset.image_folders if (root / folder).is_dir()), "")
+
+
+def counts(published: tuple[int, ...]) -> str:
+    """`4128 / 1649 / 2465`, with thin spaces nowhere: it is to be searched for."""
+    return " / ".join(map(str, published)) if published else ""
+
+
+def page() -> str:
+    """The content of docs/datasets.md."""
+    return PAGE + "".join(_lines()) + NOTES + "".join(_domains()) + FOLDER + "".join(_downloads())
+
+
+def _lines() -> Iterator[str]:
+    for name in DATASETS:
+        row = facts(DATASETS[name])
+        for code in ("name", "split file"):
+            row[code] = f"`{row[code]}`" if row[code] else ""
+        row["folders"] = "<br>".join(f"`{folder}/`" for folder in DATASETS[name].image_folders) or "none"
+        yield f"| {' | '.join(row.values())} |\n"
+
+
+def _domains() -> Iterator[str]:
+    for name in DATASETS:
+        domains = DATASETS[name].domains
+        if domains:
+            yield f"- `{name}`: {', '.join(domains)}\n"
+
+
+def _downloads() -> Iterator[str]:
+    for name in DATASETS:
+        if DATASETS[name].download and not DATASETS[name].torchvision:
+            yield f"- `{name}`: {DATASETS[name].download}\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,74 @@
+"""Is a dataset on disk what it should be?"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedbench.errors import FedbenchError
+from fedbench.registry import DATASETS
+from fedbench.sources import digest, make_dataset
+from fedbench.task import Dataset
+
+SOURCES = {"zhou": "CoOp's", "official": "official", "own": "own", "built-in": "built-in"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one dataset.
+
+    Attributes:
+        name: as it was asked for.
+        dataset: None if it cannot be used at all.
+        faults: what is wrong, one line each.
+        remarks: what is worth knowing and no fault.
+    """
+
+    name: str
+    dataset: Dataset | None = None
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    digest: str = ""
+    counts: tuple[int, ...] = field(default=())
+
+
+def verify(name: str, root: Path) -> Finding:
+    """Read a dataset, decode all its images, and compare with what is published.
+
+    `name` as for `make_dataset`.
+
+    Raises:
+        FedbenchError: nobody registered the name.
+    """
+    if not name.startswith("folder:"):
+        _ = DATASETS[name]
+    try:
+        dataset = make_dataset(name, root, allow_missing=True)
+    except FedbenchError as error:
+        return Finding(name, faults=(str(error),))
+    counts = tuple(len(dataset.parts[part]) for part in ("train", "val", "test"))
+    faults, remarks = _judge(dataset, counts)
+    return Finding(name, dataset, tuple(faults), tuple(remarks), digest(dataset), counts)
+
+
+def _judge(dataset: Dataset, counts: tuple[int, ...]) -> tuple[list[str], list[str]]:
+    """Faults and remarks."""
+    faults, remarks = [], []
+    if dataset.missing:
+        faults.append(f"{dataset.missing} images are missing{_examples(dataset, 'missing')}")
+    if dataset.unreadable:
+        faults.append(f"{dataset.unreadable} images are unreadable{_examples(dataset, 'unreadable')}")
+    if dataset.source == "own":
+        remarks.append("split made by fedbench; the published one is not there")
+    elif dataset.published and not dataset.missing and not dataset.unreadable and counts != dataset.published:
+        line = f"counts differ from the published {' / '.join(map(str, dataset.published))}"
+        (faults if dataset.published_sure else remarks).append(line)
+    if dataset.n_classes and len(dataset.classnames) != dataset.n_classes:
+        faults.append(f"{len(dataset.classnames)} classes, and it should have {dataset.n_classes}")
+    trained = {item.label for item in dataset.parts["train"]}
+    if len(trained) < len(dataset.classnames):
+        remarks.append(f"{len(dataset.classnames) - len(trained)} classes without a training image")
+    return faults, remarks
+
+
+def _examples(dataset: Dataset, reason: str, most: int = 3) -> str:
+    keys = [key for key, why in getattr(dataset, "left_out", {}).items() if why == reason]
+    return f" ({', '.join(keys[:most])}{', ...' if len(keys) > most else ''})" if keys else ""

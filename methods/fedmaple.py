@@ -1,0 +1,169 @@
+"""FedMaPLe: learned tokens in both towers, coupled from text to image, under FedAvg.
+
+Paper: Khattak et al., "MaPLe: Multi-modal Prompt Learning", CVPR 2023, as the federated baseline of Cui et al.,
+"Harmonizing Generalization and Personalization in Federated Prompt Learning", ICML 2024.
+Official code: muzairkhattak/multimodal-prompt-learning (69bce21), `trainers/maple.py`, `clip/model.py`. Nobody released
+the federated one; FedPGP's run script, in its history (ba16025, `maple_base.sh`), fixes learning rate 1e-3 and 25 x 2
+epochs, other people's FedMaPLe (FedMGP, flip) that all tensors are averaged.
+
+With n = 2 tokens in J = 9 blocks, P_0 … P_8: (n, text width) and linear layers F_0 … F_8 from the text's width to the
+image's:
+
+    text     [SOS] P_0 of a {name} . [EOT]        P_0 starts from "a photo"; P_i replaces these rows before block i
+    image    [CLS] patches F_0(P_0)               F_i(P_i) replaces the last n tokens before block i = 1 … 8
+
+F_0(P_0) has no position and goes through the image tower's first layer norm. Later blocks pass on what they get. All
+of it is trained, sent and averaged, tensor by tensor: the mean of the F is applied to the mean of the P. The F_i of
+i > 0 start as copies of one layer. The loss is cross-entropy.
+
+In the engine images start at block 0 (patches with positions, normalised), the words around the tokens are encoded
+once for all classes. P_1 … and F_1 … are stacks: 6 tensors here, 27 in the official code. In towers of other depths J
+is three quarters of the shallower one, unless given; a tower leaves out tokens for blocks that it has not. `phrase=""`
+or more tokens than words: P_0 is drawn from N(0, 0.02²) and stands alone before the name, as in the official code.
+
+Not determined (spec 8.1): n, J, precision, shots and seeds behind the published row; MaPLe's own training (learning
+rate 0.0035 with warm-up and cosine, batch 4) is hyper-parameters away, save the schedule. Deviations from released
+code, each a quirk:
+- a fresh SGD for each client and round (`momentum-leak`);
+- no rounding to half precision in float32 (`half-casts`);
+- all tensors are averaged; FedPGP's driver averages and restores only the context (`context-only-average`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor
+
+from fedbench.clip.blocks import Hooks, layer_norm
+from fedbench.clip.prompts import EOT, SOS, Prompt, slot
+from fedbench.errors import FedbenchError
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.registry import METHODS
+
+REST = ("proj_weight", "proj_bias", "deep", "deep_weight", "deep_bias")
+
+
+@METHODS.register("FedMaPLe")
+class FedMaPLe(Method):
+    """Deep prompts in both towers, averaged."""
+
+    paper = "Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023"
+    code = "multimodal-prompt-learning 69bce21, trainers/maple.py, clip/model.py"
+    shared = ("context", *REST)
+    quirks = {
+        **MOMENTUM_LEAK,
+        "half-casts": "learned tokens are rounded to half precision where they enter a tower, save the text's first",
+        "context-only-average": "only the first tokens are averaged; all else passes from each client to the next one",
+    }
+    image_input = "block:0"
+    official = Official(
+        files=("maple", "fedmaple"),
+        tensors={
+            "context": "prompt_learner.ctx",
+            "proj_weight": "prompt_learner.proj.weight",
+            "proj_bias": "prompt_learner.proj.bias",
+            "deep": "prompt_learner.compound_prompts_text.{}",
+            "deep_weight": "prompt_learner.compound_prompt_projections.{}.weight",
+            "deep_bias": "prompt_learner.compound_prompt_projections.{}.bias",
+        },
+        hyper={"prompt_depth": "depth", "ctx_init": "phrase"},
+        variants={"": Variant(), "fp16cast/": Variant(quirks=("half-casts",))},
+    )
+
+    class Hyper(Method.Hyper):
+        """n_ctx: learned tokens; depth: blocks that get them (J), None as above; phrase: words they start from."""
+
+        n_ctx: PositiveInt = 2
+        depth: PositiveInt | None = None
+        phrase: str = "a photo of a"
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """As `Method`; a tower must have `depth` blocks."""
+        super().__init__(*args, **kwargs)
+        towers = [self.clip.text] + ([self.clip.image] if self.clip.image else [])
+        depths = [len(tower.blocks) for tower in towers]
+        self.depth: int = self.hyper.depth or max(1, round(0.75 * min(depths)))
+        if self.depth > max(depths):
+            raise FedbenchError(f"{self.name}: depth = {self.depth}: the towers have {' and '.join(map(str, depths))} blocks")
+        words = self.clip.text.tokenize(self.hyper.phrase.replace("_", " "))
+        self.words = words if len(words) >= self.hyper.n_ctx else []
+        self.phrase = self.hyper.phrase if self.words else ""
+        if self.quirk("context-only-average"):
+            self.shared = ("context",)
+
+    @property
+    def leaked(self) -> tuple[str, ...]:
+        """Everything but the first tokens, where nobody takes care of it."""
+        return REST if self.quirk("context-only-average") else ()
+
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """[SOS] learned tokens, the phrase's other words, class name, full stop, [EOT]."""
+        n, tokenize = self.hyper.n_ctx, self.clip.text.tokenize
+        start = [SOS, *(slot(i) for i in range(n)), *self.words[n:]]
+        return [[*start, *tokenize(f"{name.replace('_', ' ')}."), EOT] for name in classnames]
+
+    def init(self, rng: torch.Generator) -> Tensors:
+        """context: (n, width), proj: (image width, width), deep: (J − 1, n, width), deep_weight; biases"""
+        n, width, out = self.hyper.n_ctx, self.clip.text.width, getattr(self.clip.image, "width", 1)
+        drawn, more = self.normal(n, width, rng=rng), self.depth - 1
+        return {
+            "context": self.clip.text.embed(self.words[:n]).cpu() if self.words else drawn,
+            "proj_weight": self.uniform(out, width, rng=rng, fan_in=width),
+            "proj_bias": self.uniform(out, rng=rng, fan_in=width),
+            "deep": self.normal(more, n, width, rng=rng),
+            "deep_weight": self.uniform(out, width, rng=rng, fan_in=width).repeat(more, 1, 1),
+            "deep_bias": self.uniform(out, rng=rng, fan_in=width).repeat(more, 1),
+        }
+
+    def cast(self, tokens: Tensor) -> Tensor:
+        """Learned tokens as they enter a tower."""
+        return tokens.half().float() if self.quirk("half-casts") else tokens
+
+    def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
+        """Class features. (clients, classes, embed)"""
+        tree = self.tree(classnames)
+        return self.encode(tree, p["context"][:, None], DeepTokens(self.cast(p["deep"]), tree.context_rows))[:, 0]
+
+    def images(self, p: Tensors, x: Tensor) -> Tensor:
+        """Image features, not normalised. x (clients, n, 1 + patches, width) → (clients, n, embed)"""
+        assert self.clip.image is not None
+        first = p["context"] @ p["proj_weight"].transpose(1, 2) + p["proj_bias"][:, None]
+        first = layer_norm(self.cast(first), self.clip.image.visual.ln_pre)  # (clients, n_ctx, width)
+        deep = self.cast(p["deep"] @ p["deep_weight"].transpose(2, 3) + p["deep_bias"][:, :, None])
+        rows = torch.arange(first.shape[1], device=x.device) + x.shape[2]
+        x = torch.cat([x, first[:, None].expand(-1, x.shape[1], -1, -1)], dim=2)
+        return self.encode_images(x, DeepTokens(deep, rows))
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """Cross-entropy."""
+        logits = self.cosine_logits(self.images(p, batch.images), self.text(p, self.classnames))
+        return {"ce": self.cross_entropy(logits, batch)}
+
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores with the learned tokens in both towers, before the given class names."""
+        return self.cosine_logits(self.images(p, images), self.text(p, classnames))
+
+    def probe(self, p: Tensors, batch: Batch) -> Tensors:
+        """Features, as the golden files record them."""
+        return {
+            "text_features": self.text(p, self.classnames),
+            "image_features": F.normalize(self.images(p, batch.images), dim=-1),
+        }
+
+
+class DeepTokens(Hooks):
+    """Learned tokens in place of those that come out of the block before: deep[:, i] at `rows` before block i + 1."""
+
+    def __init__(self, deep: Tensor, rows: Tensor):
+        """deep (clients, blocks, n, width), rows (n,)"""
+        self.deep, self.rows = deep.unbind(1), rows
+
+    def tokens(self, block: int, x: Tensor) -> Tensor:
+        """x (clients, sequences, tokens, width) → the same"""
+        if not 0 < block <= len(self.deep):
+            return x
+        learned = self.deep[block - 1][:, None].expand(-1, x.shape[1], -1, -1)
+        return x.index_copy(2, self.rows, learned.to(x.dtype))

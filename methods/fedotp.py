@@ -1,0 +1,165 @@
+"""FedOTP: a global and a local prompt, matched to the image's patches by optimal transport.
+
+Paper: Li et al., "Global and Local Prompts Cooperation via Optimal Transport for Federated Learning", CVPR 2024.
+Official code: FedOTP (9948611), `trainers/GLP_OT.py`.
+
+Class c has a feature t_0c of the shared prompt and t_1c of the client's own. With patches F_m of an image, S_mn =
+⟨F_m, t_nc⟩ and the kernel K = e^{−(1 − S)/ε}, each image and class have a plan T over (patches, prompts), and
+
+    logit = exp(s) · Σ_mn T_mn S_mn,   T = diag(u) K diag(v)
+    COT:       u ← min(a / (K v), 1),  v ← b / (Kᵀ u),   a_m = 1 / patches, b_n = γ / 2, until v rests
+    Sinkhorn:  u ← a / (K v),          v ← b / (Kᵀ u),   b_n = 1 / 2,                    until u rests
+
+so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The image's own
+token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1, which scales v and
+changes nothing else, so that a small ε does not underflow (in the released half precision ε = 0.01 gives NaN).
+
+On CUDA all `max_iter` sweeps are launched, and plans that rest stay as they are: nothing waits for the device.
+
+Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts and 1 in
+the driver. Everything is float32; the released half precision of prompts, weights and solver is not reproduced.
+Deviations from the released code, each a quirk:
+- every image and class stop by themselves, so that scores do not depend on what else is in the batch (`batch-stop`);
+- a fresh SGD for each client and round (`momentum-leak`).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from fedbench.clip.prompts import Prompt, context_prompt
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.registry import METHODS
+
+
+@METHODS.register("FedOTP")
+class FedOTP(Method):
+    """A shared and a personal context that divide the image's patches between them."""
+
+    paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for Federated Learning, CVPR 2024"
+    code = "FedOTP 9948611, trainers/GLP_OT.py"
+    shared = ("context",)
+    quirks = {
+        **MOMENTUM_LEAK,
+        "batch-stop": "the solver stops all images and classes of a batch at once, by their mean change",
+    }
+    image_input = "tokens"
+    official = Official(
+        files=("fedotp",),
+        tensors={"context": "prompt_learner.ctx[0]", "local": "prompt_learner.ctx[1]"},
+        hyper={"OT": "ot"},
+        variants={"": Variant(quirks=("batch-stop",))},
+        prompt_sets=2,
+    )
+
+    class Hyper(Method.Hyper):
+        """ot: capped (COT) or balanced (Sinkhorn) transport; top_percent: γ, the mass that COT moves; eps: ε;
+        thresh: mean change at which a plan rests; max_iter: most sweeps."""
+
+        n_ctx: PositiveInt = 16
+        ot: Literal["COT", "Sinkhorn"] = "COT"
+        top_percent: float = Field(default=0.8, gt=0, le=1)
+        eps: PositiveFloat = 0.1
+        thresh: PositiveFloat = 1e-3
+        max_iter: PositiveInt = 100
+
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """[SOS] context, class name, full stop, [EOT]."""
+        names = (name.replace("_", " ") for name in classnames)
+        return [context_prompt(self.clip.text.tokenize, name, n_ctx=self.hyper.n_ctx) for name in names]
+
+    def init(self, rng: torch.Generator) -> Tensors:
+        """context, local: (n_ctx, width)"""
+        shape = (self.hyper.n_ctx, self.clip.text.width)
+        return {"context": self.normal(*shape, rng=rng), "local": self.normal(*shape, rng=rng)}
+
+    def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
+        """Class features of the shared and the local prompt. (clients, 2, classes, embed)"""
+        return self.encode(self.tree(classnames), torch.stack([p["context"], p["local"]], dim=1))
+
+    def similarity(self, text: Tensor, tokens: Tensor) -> Tensor:
+        """S. tokens (clients, images, 1 + patches, embed) → (clients, 2, classes, images, patches)"""
+        products = text.flatten(1, 2) @ tokens.flatten(1, 2).transpose(1, 2)  # one matrix product a client
+        lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp(min=1e-12)
+        products = products.unflatten(2, tokens.shape[1:3]) / lengths[:, None]
+        return products.unflatten(1, text.shape[1:3])[..., 1:]
+
+    @torch.no_grad()
+    def plan(self, sim: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """T (clients, 2, classes, images, patches), and the sweeps that each took (clients, classes, images).
+
+        valid: which images count for `batch-stop`. (clients, images) bool
+        """
+        h, capped = self.hyper, self.hyper.ot == "COT"
+        least = (1 - sim.amax(-1, keepdim=True)) / h.eps
+        kernel = ((sim - 1) / h.eps + least).exp_()
+        a, b = 1 / sim.shape[-1], (h.top_percent if capped else 1.0) / 2
+        u = torch.ones_like(sim[:, 0])  # (clients, classes, images, patches)
+        v = (-least).exp().clamp(min=1e-30)  # 1 before the scaling. (clients, 2, classes, images, 1)
+        going = torch.ones(u.shape[:-1], dtype=torch.bool, device=u.device)
+        sweeps = torch.zeros_like(going, dtype=torch.int64)
+        for _ in range(h.max_iter):
+            new_u = a / (kernel * v).sum(1)
+            new_u = new_u.clamp(max=1) if capped else new_u
+            new_v = b / (kernel * new_u[:, None]).sum(-1, keepdim=True)
+            change = ((new_v - v).abs() * least.exp()).mean(1) if capped else (new_u - u).abs()
+            change = change.mean(-1)  # (clients, classes, images)
+            if self.quirk("batch-stop"):
+                change = _mean(change, valid)
+            u, v = torch.where(going[..., None], new_u, u), torch.where(going[:, None, ..., None], new_v, v)
+            sweeps += going
+            going &= ~(change < h.thresh)
+            if going.device.type == "cpu" and not going.any():
+                break
+        return kernel * v * u[:, None], sweeps
+
+    def scores(self, text: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+        """(clients, images, classes)"""
+        sim = self.similarity(text, tokens)
+        plan, _ = self.plan(sim.detach(), valid)
+        return self.clip.logit_scale * (plan * sim).sum(-1).sum(1).transpose(1, 2)
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """Cross-entropy."""
+        scores = self.scores(self.text(p, self.classnames), batch.images, batch.valid)
+        return {"ce": self.cross_entropy(scores, batch)}
+
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores of both prompts."""
+        return self.scores(self.text(p, classnames), images)
+
+    def probe(self, p: Tensors, batch: Batch) -> Tensors:
+        """Features, plans and sweeps, as the golden files record them: a row for each image and class."""
+        with torch.no_grad():
+            text = self.text(p, self.classnames)[:1]
+            sim = self.similarity(text, batch.images)
+            plan, sweeps = self.plan(sim, batch.valid)
+        features = F.normalize(batch.images[0], dim=-1)
+        share = self.hyper.top_percent if self.hyper.ot == "COT" else 1.0
+
+        def rows(x: Tensor) -> Tensor:  # (1, 2, classes, images, patches) → (images * classes, patches, 2)
+            return x[0].permute(2, 1, 3, 0).flatten(0, 1)
+
+        return {
+            "text_features": text[0],
+            "image_features": features[:, 1:].transpose(0, 1),
+            "image_feature_pool_unused": features[:, 0],
+            "sim": rows(sim),
+            "ot_K": rows(((sim - 1) / self.hyper.eps).exp()),
+            "ot_a": torch.full_like(rows(sim)[..., 0], 1 / sim.shape[-1]),
+            "ot_b": torch.full_like(rows(sim)[:, 0], share / 2),
+            "T": rows(plan),
+            "pair_similarity": (plan * sim).sum(-1).sum(1)[0].T,
+            "logits_eval_first2_alone": self.logits(p, batch.images[:, :2], self.classnames)[0].detach(),
+            "ot_iterations_per_step": sweeps.max(),
+        }
+
+
+def _mean(change: Tensor, valid: Tensor | None) -> Tensor:
+    """Each client's mean over its images and all classes. (clients, classes, images) → (clients, 1, 1)"""
+    counted = torch.ones_like(change) if valid is None else valid[:, None].expand_as(change)
+    return ((change * counted).flatten(1).sum(1) / counted.flatten(1).sum(1))[:, None, None]
