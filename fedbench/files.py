@@ -259,7 +259,7 @@ class FolderDataset(Dataset):
         )
 
     def _check_items(self) -> None:
-        """Refuse images that are listed twice or outside, and labels that disagree with what the paths say."""
+        """Refuse images that are listed twice or outside, and labels that disagree with the paths."""
         seen: set[str] = set()
         for items in self.parts.values():
             for item in items:

@@ -84,7 +84,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def fingerprint(self, item: Item) -> str:
-        """Changes when the image's content changes (files: size and time of change). Keys the feature cache."""
+        """Changes with the image's content (files: size and time of change). Keys the feature cache."""
 
     def domain_parts(self, domain: str) -> Mapping[str, tuple[Item, ...]]:
         """The parts of one domain, in the order of `parts`.

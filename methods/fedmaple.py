@@ -1,31 +1,32 @@
 """FedMaPLe: learned tokens in both towers, coupled from text to image, under FedAvg.
 
-Paper: Khattak et al., "MaPLe: Multi-modal Prompt Learning", CVPR 2023, as the federated baseline of Cui et al.,
+Paper: Khattak et al., "MaPLe: Multi-modal Prompt Learning", CVPR 2023; as a federated baseline, Cui et al.,
 "Harmonizing Generalization and Personalization in Federated Prompt Learning", ICML 2024.
-Official code: muzairkhattak/multimodal-prompt-learning (69bce21), `trainers/maple.py`, `clip/model.py`. Nobody released
-the federated one; FedPGP's run script, in its history (ba16025, `maple_base.sh`), fixes learning rate 1e-3 and 25 x 2
-epochs, other people's FedMaPLe (FedMGP, flip) that all tensors are averaged.
+Official code: muzairkhattak/multimodal-prompt-learning (69bce21), `trainers/maple.py`, `clip/model.py`.
+Nobody released the federated one. FedPGP's run script, in its history (ba16025, `maple_base.sh`), fixes
+learning rate 1e-3 and 25 x 2 epochs; in other people's FedMaPLe (FedMGP, flip) all tensors are averaged, as
+here.
 
-With n = 2 tokens in J = 9 blocks, P_0 … P_8: (n, text width) and linear layers F_0 … F_8 from the text's width to the
-image's:
+With n = 2 tokens in J = 9 blocks: tokens P_0 … P_8 (n, text width), and linear layers F_0 … F_8 from the
+text's width to the image's:
 
-    text     [SOS] P_0 of a {name} . [EOT]        P_0 starts from "a photo"; P_i replaces these rows before block i
-    image    [CLS] patches F_0(P_0)               F_i(P_i) replaces the last n tokens before block i = 1 … 8
+    text     [SOS] P_0 of a {name} . [EOT]       P_0 starts from "a photo"; P_i takes its place before block i
+    image    [CLS] patches F_0(P_0)              F_i(P_i) takes the last n places before block i = 1 … 8
 
-F_0(P_0) has no position and goes through the image tower's first layer norm. Later blocks pass on what they get. All
-of it is trained, sent and averaged, tensor by tensor: the mean of the F is applied to the mean of the P. The F_i of
-i > 0 start as copies of one layer. The loss is cross-entropy.
+F_0(P_0) has no position and goes through the image tower's first layer norm; blocks from J on pass on what
+they get. All of it is trained and averaged, tensor by tensor: the mean of F is applied to the mean of P.
+The F_i of i > 0 start as copies of one layer. The loss is cross-entropy. With `phrase=""`, or more tokens
+than words, P_0 is drawn from N(0, 0.02²) and stands alone before the name, as in the official code.
 
-In the engine images start at block 0 (patches with positions, normalised), the words around the tokens are encoded
-once for all classes. P_1 … and F_1 … are stacks: 6 tensors here, 27 in the official code. In towers of other depths J
-is three quarters of the shallower one, unless given; a tower leaves out tokens for blocks that it has not. `phrase=""`
-or more tokens than words: P_0 is drawn from N(0, 0.02²) and stands alone before the name, as in the official code.
+Images start from cached inputs of block 0 (patches with positions, normalised); the words around the
+learned tokens are encoded once for all classes. P_1 … and F_1 … are stacks: 6 tensors here are 27 in the
+official code. In towers of other depths J is three quarters of the shallower one, unless given.
 
-Not determined (spec 8.1): n, J, precision, shots and seeds behind the published row; MaPLe's own training (learning
-rate 0.0035 with warm-up and cosine, batch 4) is hyper-parameters away, save the schedule. Deviations from released
-code, each a quirk:
+Not determined (spec 8.1): n, J, precision, shots and seeds behind the published row. MaPLe's own training
+(learning rate 0.0035 with warm-up and cosine, batch 4) is hyper-parameters away, save the schedule.
+Deviations from released code, each a quirk:
 - a fresh SGD for each client and round (`momentum-leak`);
-- no rounding to half precision in float32 (`half-casts`);
+- learned tokens keep their precision (`half-casts`);
 - all tensors are averaged; FedPGP's driver averages and restores only the context (`context-only-average`).
 """
 
@@ -37,7 +38,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor
 
-from fedbench.clip.blocks import Hooks, layer_norm
+from fedbench.clip.blocks import Hooks, layer_norm, product
 from fedbench.clip.prompts import EOT, SOS, Prompt, slot
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
@@ -52,11 +53,11 @@ class FedMaPLe(Method):
 
     paper = "Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023"
     code = "multimodal-prompt-learning 69bce21, trainers/maple.py, clip/model.py"
-    shared = ("context", *REST)
+    shared: tuple[str, ...] = ("context", *REST)
     quirks = {
         **MOMENTUM_LEAK,
-        "half-casts": "learned tokens are rounded to half precision where they enter a tower, save the text's first",
-        "context-only-average": "only the first tokens are averaged; all else passes from each client to the next one",
+        "half-casts": "learned tokens, save the text's first, are rounded to half precision at use",
+        "context-only-average": "only the context is averaged; all else passes from each client to the next",
     }
     image_input = "block:0"
     official = Official(
@@ -74,20 +75,20 @@ class FedMaPLe(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens; depth: blocks that get them (J), None as above; phrase: words they start from."""
+        """n_ctx: learned tokens (n); depth: blocks that get them (J), None: as above; phrase: P_0 at the start."""
 
         n_ctx: PositiveInt = 2
         depth: PositiveInt | None = None
         phrase: str = "a photo of a"
 
     def __init__(self, *args: Any, **kwargs: Any):
-        """As `Method`; a tower must have `depth` blocks."""
+        """As `Method`; one of the towers must have `depth` blocks."""
         super().__init__(*args, **kwargs)
-        towers = [self.clip.text] + ([self.clip.image] if self.clip.image else [])
-        depths = [len(tower.blocks) for tower in towers]
-        self.depth: int = self.hyper.depth or max(1, round(0.75 * min(depths)))
-        if self.depth > max(depths):
-            raise FedbenchError(f"{self.name}: depth = {self.depth}: the towers have {' and '.join(map(str, depths))} blocks")
+        towers = [self.clip.text.blocks] + ([self.clip.image.blocks] if self.clip.image else [])
+        depths = sorted(map(len, towers))
+        self.depth: int = self.hyper.depth or max(1, round(0.75 * depths[0]))
+        if self.depth > depths[-1]:
+            raise FedbenchError(f"{self.name}: depth = {self.depth}: the deeper tower has {depths[-1]} blocks")
         words = self.clip.text.tokenize(self.hyper.phrase.replace("_", " "))
         self.words = words if len(words) >= self.hyper.n_ctx else []
         self.phrase = self.hyper.phrase if self.words else ""
@@ -96,7 +97,7 @@ class FedMaPLe(Method):
 
     @property
     def leaked(self) -> tuple[str, ...]:
-        """Everything but the first tokens, where nobody takes care of it."""
+        """All but the context, where nobody takes care of it."""
         return REST if self.quirk("context-only-average") else ()
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
@@ -106,9 +107,10 @@ class FedMaPLe(Method):
         return [[*start, *tokenize(f"{name.replace('_', ' ')}."), EOT] for name in classnames]
 
     def init(self, rng: torch.Generator) -> Tensors:
-        """context: (n, width), proj: (image width, width), deep: (J − 1, n, width), deep_weight; biases"""
-        n, width, out = self.hyper.n_ctx, self.clip.text.width, getattr(self.clip.image, "width", 1)
-        drawn, more = self.normal(n, width, rng=rng), self.depth - 1
+        """context: (n, width), proj: (image width, width), deep: (J - 1, n, width), deep_weight; biases"""
+        n, more, width = self.hyper.n_ctx, self.depth - 1, self.clip.text.width
+        out = self.clip.image.width if self.clip.image else 1
+        drawn = self.normal(n, width, rng=rng)
         return {
             "context": self.clip.text.embed(self.words[:n]).cpu() if self.words else drawn,
             "proj_weight": self.uniform(out, width, rng=rng, fan_in=width),
@@ -118,24 +120,25 @@ class FedMaPLe(Method):
             "deep_bias": self.uniform(out, rng=rng, fan_in=width).repeat(more, 1),
         }
 
-    def cast(self, tokens: Tensor) -> Tensor:
+    def at_use(self, tokens: Tensor) -> Tensor:
         """Learned tokens as they enter a tower."""
         return tokens.half().float() if self.quirk("half-casts") else tokens
 
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features. (clients, classes, embed)"""
         tree = self.tree(classnames)
-        return self.encode(tree, p["context"][:, None], DeepTokens(self.cast(p["deep"]), tree.context_rows))[:, 0]
+        deep = DeepTokens(self.at_use(p["deep"]), tree.context_rows)
+        return self.encode(tree, p["context"][:, None], deep)[:, 0]
 
     def images(self, p: Tensors, x: Tensor) -> Tensor:
         """Image features, not normalised. x (clients, n, 1 + patches, width) → (clients, n, embed)"""
         assert self.clip.image is not None
-        first = p["context"] @ p["proj_weight"].transpose(1, 2) + p["proj_bias"][:, None]
-        first = layer_norm(self.cast(first), self.clip.image.visual.ln_pre)  # (clients, n_ctx, width)
-        deep = self.cast(p["deep"] @ p["deep_weight"].transpose(2, 3) + p["deep_bias"][:, :, None])
-        rows = torch.arange(first.shape[1], device=x.device) + x.shape[2]
-        x = torch.cat([x, first[:, None].expand(-1, x.shape[1], -1, -1)], dim=2)
-        return self.encode_images(x, DeepTokens(deep, rows))
+        ln_pre: Any = self.clip.image.visual.ln_pre
+        first = coupled(p["context"][:, None], p["proj_weight"][:, None], p["proj_bias"][:, None])
+        first = layer_norm(self.at_use(first), ln_pre).expand(-1, x.shape[1], -1, -1)
+        deep = self.at_use(coupled(p["deep"], p["deep_weight"], p["deep_bias"]))
+        last = torch.arange(x.shape[2], x.shape[2] + self.hyper.n_ctx, device=x.device)
+        return self.encode_images(torch.cat([x, first], dim=2), DeepTokens(deep, last))
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy."""
@@ -148,17 +151,15 @@ class FedMaPLe(Method):
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
         """Features, as the golden files record them."""
-        return {
-            "text_features": self.text(p, self.classnames),
-            "image_features": F.normalize(self.images(p, batch.images), dim=-1),
-        }
+        images = F.normalize(self.images(p, batch.images), dim=-1)
+        return {"text_features": self.text(p, self.classnames), "image_features": images}
 
 
 class DeepTokens(Hooks):
-    """Learned tokens in place of those that come out of the block before: deep[:, i] at `rows` before block i + 1."""
+    """Learned tokens in place of those that come out of the block before."""
 
     def __init__(self, deep: Tensor, rows: Tensor):
-        """deep (clients, blocks, n, width), rows (n,)"""
+        """deep (clients, blocks, n, width), those of block 1 first; rows: where they stand. (n,)"""
         self.deep, self.rows = deep.unbind(1), rows
 
     def tokens(self, block: int, x: Tensor) -> Tensor:
@@ -167,3 +168,9 @@ class DeepTokens(Hooks):
             return x
         learned = self.deep[block - 1][:, None].expand(-1, x.shape[1], -1, -1)
         return x.index_copy(2, self.rows, learned.to(x.dtype))
+
+
+def coupled(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """F(P). (clients, blocks, n, width), (clients, blocks, out, width) → (clients, blocks, n, out)"""
+    out = product(tokens.flatten(0, 1), weight.flatten(0, 1).transpose(1, 2)).unflatten(0, tokens.shape[:2])
+    return out + bias[:, :, None]

@@ -3,23 +3,23 @@
 Paper: Li et al., "Global and Local Prompts Cooperation via Optimal Transport for Federated Learning", CVPR 2024.
 Official code: FedOTP (9948611), `trainers/GLP_OT.py`.
 
-Class c has a feature t_0c of the shared prompt and t_1c of the client's own. With patches F_m of an image, S_mn =
-⟨F_m, t_nc⟩ and the kernel K = e^{−(1 − S)/ε}, each image and class have a plan T over (patches, prompts), and
+Class c has a feature t_0c of the shared prompt and t_1c of the client's own. With patches F_m of an image,
+S_mn = ⟨F_m, t_nc⟩ and K = e^{−(1 − S)/ε}, each image and class have a plan T over (patches, prompts), and
 
     logit = exp(s) · Σ_mn T_mn S_mn,   T = diag(u) K diag(v)
     COT:       u ← min(a / (K v), 1),  v ← b / (Kᵀ u),   a_m = 1 / patches, b_n = γ / 2, until v rests
     Sinkhorn:  u ← a / (K v),          v ← b / (Kᵀ u),   b_n = 1 / 2,                    until u rests
 
-so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The image's own
-token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1, which scales v and
-changes nothing else, so that a small ε does not underflow (in the released half precision ε = 0.01 gives NaN).
+so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The image's
+own token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1, which scales v
+and changes nothing else, so that a small ε does not underflow.
 
 On CUDA all `max_iter` sweeps are launched, and plans that rest stay as they are: nothing waits for the device.
 
-Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts and 1 in
-the driver. Everything is float32; the released half precision of prompts, weights and solver is not reproduced.
-Deviations from the released code, each a quirk:
-- every image and class stop by themselves, so that scores do not depend on what else is in the batch (`batch-stop`);
+Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts and 1
+in the driver. Not reproduced: the released half precision of prompts, weights and solver (ε = 0.01 gives NaN in
+it), and round 0, in which all clients train whatever the participation is. Deviations that are quirks:
+- every image and class stop by themselves: scores do not depend on what else is in the batch (`batch-stop`);
 - a fresh SGD for each client and round (`momentum-leak`).
 """
 
@@ -40,7 +40,7 @@ from fedbench.registry import METHODS
 class FedOTP(Method):
     """A shared and a personal context that divide the image's patches between them."""
 
-    paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for Federated Learning, CVPR 2024"
+    paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for FL, CVPR 2024"
     code = "FedOTP 9948611, trainers/GLP_OT.py"
     shared = ("context",)
     quirks = {

@@ -3,22 +3,23 @@
 Paper: not found (spec 5); this is the method as its code has it.
 Official code: FedTV (c764c3e), `trainers/fedtv.py`, `fed_utils.py`.
 
-Text: the personal context is σ + B diag(S) A; T and T_σ are the class features of the personal and the shared context,
-T_0 the anchor's. Image: with x the CLIP feature, not normalised, and adapters g(x) = softmax(G2 ReLU(G1 x)) over the
-channels, l(x) alike,
+Text: the personal context is σ + B diag(S) A; T and T_σ are the class features of the personal and the shared
+context, T_0 the anchor's. Image: with x the CLIP feature, not normalised, and adapters g(x) = softmax(G2 ReLU(G1 x))
+over the channels, l(x) alike,
 
     x_0 = x,  x_g = g(x) ⊙ x,  x_l = l(x) ⊙ x,   w = softmax_j ⟨Wq x + bq, Wk x_j + bk⟩,   fused = Σ_j w_j x_j
 
-    loss = CE(cos(fused, T)) + mean over classes of −log( e^{cos(T_0, T_σ)/τ} / (e^{cos(T_0, T_σ)/τ} + e^{cos(T_0, T)/τ}) )
-           + 0.1 · (‖BᵀB − I‖_F + ‖AAᵀ − I‖_F)
+and with near = cos(T_0, T_σ) / τ and far = cos(T_0, T) / τ of each class, the local loss is
 
-σ, G1 and G2 are sent. The server averages in round 0; later, for each of them by itself, with weights proportional to
-n_i · softmax_i( cos(W_i, W of the server) / τ_s ). ⟨Wq x + bq, bk⟩ is the same for all j, so bk is left out of the
-scores: its gradient is exactly 0, and only weight decay moves it. The adapters have the size of the joint space, which
-in the released code must be the text tower's width.
+    CE(cos(fused, T)) + mean over classes of −log( e^near / (e^near + e^far) ) + 0.1 · (‖BᵀB − I‖_F + ‖AAᵀ − I‖_F)
 
-Undetermined, for want of the paper: the anchor (here the sentence of the paper from which the contrastive term comes,
-FedPGP), the weight of the contrastive term (the released `mu` is read and not used), all settings but base-to-novel.
+σ, G1 and G2 are sent. The server averages in round 0; later, for each of them by itself, with weights
+proportional to n_i · softmax_i( cos(W_i, W of the server) / τ_s ). ⟨Wq x + bq, bk⟩ is the same for all j, so bk is
+left out of the scores: its gradient is exactly 0, and only weight decay moves it. The adapters have the size of
+the joint space; in the released code that must be the text tower's width.
+
+Undetermined, for want of the paper: the anchor (here that of FedPGP's paper, from which the term comes), the
+weight of the contrastive term (the released `mu` is read and not used), all settings but the released defaults.
 Deviations from the released code, each a quirk:
 - T_0 is "a photo of a {name}."; the code's anchor is the embedding of "X X … X {name}." (`placeholder-anchor`);
 - the fusion's biases stay with their client; there they are in no list, and pass to the next (`bias-leak`);
@@ -39,12 +40,14 @@ from fedbench.registry import METHODS
 
 BIASES = ("query_bias", "key_bias")
 AS_CODE = ("placeholder-anchor",)
-NOISE = "the orthogonality term's direction is rounding noise where B and A are orthonormal"
+NOISE = (
+    r"(grad|step|buf)/prompt_learner\.[BA]|(step2|step3|buf3)/prompt_learner\..*|loss_per_step|logits_eval_after3"
+)
 
 
 @METHODS.register("FedTV")
 class FedTV(Method):
-    """A shared context with a personal low-rank addition, and shared and personal adapters of the image feature."""
+    """A shared context with a personal low-rank addition, and adapters of the image feature."""
 
     paper = "FedTV, known from its released code only (no paper found)"
     code = "FedTV c764c3e, trainers/fedtv.py"
@@ -73,7 +76,7 @@ class FedTV(Method):
         hyper={"temp": "temperature", "visual_fusion_hidden": "fusion_hidden"},
         variants={"": Variant(quirks=AS_CODE)},
         gradients={"grad_noortho": Variant(hyper={"ortho_weight": 0.0}, quirks=AS_CODE)},
-        noise={"fedtv_orthoinit": (r"(grad|buf|step|buf3|step2|step3)/prompt_learner\.[BA]|loss_per_step", NOISE)},
+        noise={"fedtv_orthoinit": (NOISE, "the orthogonality term's direction is noise where B and A are orthonormal")},
         aggregation={
             "similarity_t1.0": Variant(),
             "similarity_t0.1": Variant(hyper={"similarity_temperature": 0.1}),
@@ -82,8 +85,8 @@ class FedTV(Method):
     )
 
     class Hyper(Method.Hyper):
-        """bottleneck: rank of B diag(S) A; temperature: τ; fusion_hidden: size of the fusion's queries and keys;
-        similarity_temperature: τ_s of the aggregation."""
+        """bottleneck: rank of B diag(S) A; temperature: τ; fusion_hidden: size of the fusion's queries and
+        keys; similarity_temperature: τ_s of the aggregation."""
 
         lr: PositiveFloat = 5e-3
         n_ctx: PositiveInt = 16
@@ -100,7 +103,7 @@ class FedTV(Method):
         return [context_prompt(self.clip.text.tokenize, name, n_ctx=self.hyper.n_ctx) for name in names]
 
     def init(self, rng: torch.Generator) -> Tensors:
-        """context, b, s, a: (n_ctx, width), (n_ctx, rank), (rank,), (rank, width); adapters: (embed, embed) each;
+        """context, b, s, a: (n_ctx, width), (n_ctx, rank), (rank,), (rank, width); adapters: (embed, embed);
         query, key: (hidden, embed); their biases: (hidden,)"""
         h, width, embed = self.hyper, self.clip.text.width, self.clip.embed_dim
         tensors = {
@@ -128,9 +131,9 @@ class FedTV(Method):
     @cached_property
     def anchor(self) -> Tensor:
         """T_0, constant during training. (1, classes, embed)"""
-        tokenize, placeholders = self.clip.text.tokenize, "X " * self.hyper.n_ctx
+        tokenize, words = self.clip.text.tokenize, "X " * self.hyper.n_ctx
         if self.quirk("placeholder-anchor"):
-            prompts = [text_prompt(tokenize, f"{placeholders}{n.replace('_', ' ')}.") for n in self.classnames]
+            prompts = [text_prompt(tokenize, f"{words}{name.replace('_', ' ')}.") for name in self.classnames]
         else:
             prompts = [photo_prompt(tokenize, name) for name in self.classnames]
         with torch.no_grad():
@@ -165,7 +168,7 @@ class FedTV(Method):
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy, the contrastive term over all classes, and the orthogonality of B and A."""
         _, own, near, far = self.cosines(p)
-        contrastive = F.softplus((far - near) / self.hyper.temperature).mean(1)  # -log softmax of near against far
+        contrastive = F.softplus((far - near) / self.hyper.temperature).mean(1)  # -log softmax
         return {
             "ce": self.cross_entropy(self.cosine_logits(self.fused(p, batch.images), own), batch),
             "contrastive": self.hyper.contrastive_weight * contrastive,

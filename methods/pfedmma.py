@@ -1,29 +1,31 @@
 """pFedMMA: adapters in the upper blocks of both towers, whose shared middle is all that the server averages.
 
-Paper: "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models", 2025.
-Official code: pFedMMA (84197bb), `trainers/pFedMMA.py`, `clip/model.py`, `clip/gsl.py`.
+Paper: "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models",
+2025. Official code: pFedMMA (84197bb), `trainers/pFedMMA.py`, `clip/model.py`, `clip/gsl.py`.
 
-Beside each block i of `start` to `end` (5 to 12, counted from 1) stands an adapter, fed by the block's own normalised
-input and added once to its output, at every token of either tower; the prompt is "a photo of a {name}.":
+Beside each block of a tower from `start` to `end` (5 to 12, counted from 1) stands an adapter, fed by the
+block's own normalised input and added once to its output, at every token; the prompt is "a photo of a
+{name}.":
 
-    block_i(x) + α A_i(LN1(x)),    A_i(z) = W_up ReLU(W_sh ReLU(W_dn z + b_dn) + b_sh) + b_up
+    block(x) + α A(LN1(x)),    A(z) = W_up ReLU(W_sh ReLU(W_dn z + b_dn) + b_sh) + b_up
 
-W_dn and W_up are each tower's own and stay with the client; W_sh, b_sh are common to the towers, and are averaged. A
-client is tested with its own W_dn, W_up and the averaged W_sh. W_up does not start at zero: the start is not CLIP. The
-loss is cross-entropy. Gradient-scaling layers around the adapter give its parameters the gradient that they would have
-with α = 1, without changing the one that flows through the block (`gradient_scaling=False`: plain autograd, whose
-gradients of the adapters are α times as large).
+W_dn and W_up are each tower's own and stay with the client; W_sh, b_sh serve both towers and are averaged.
+A client is tested with its own W_dn, W_up and the averaged W_sh. W_up does not start at zero, so the start
+is not CLIP. The loss is cross-entropy. Gradient-scaling layers around A give its parameters the gradient
+that they would have with α = 1, and leave the one that flows on through the block as it is; with
+`gradient_scaling=False`, plain autograd, the adapters' gradients are α times as large.
 
-In the engine images start at block `start`, the text's frozen lower blocks run once for all clients. Tensors of all
-adapted blocks are stacks. In towers of other depths the adapters stand beside the blocks of the same number in both,
-since they share their middle: from above the lower third of the shallower tower up to its last block, unless given.
+Images start from cached inputs of block `start`; the text's frozen lower blocks run once for all clients.
+The tensors are stacks over blocks. Where the towers have other depths, adapters stand beside the blocks of
+the same number in both, since they share their middle: unless given, those above the lower third of the
+shallower tower.
 
-Not determined (spec 6): batch size, whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; and how many steps
-the released half precision skipped, as its loss scaler met gradients that are 1 / α times as large. Deviations from
-the released code, each a quirk or left out:
-- text features are those of the model that is tested (`stale-text-cache`);
+Not determined (spec 6): batch size; whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; how many
+steps the released half precision skipped, whose loss scaler all clients share. Deviations from the released
+code, each a quirk or left out:
+- text features are those of the model under test (`stale-text-cache`);
 - a fresh SGD for each client and round (`momentum-leak`);
-- float32, or bfloat16 towers, without a loss scaler that all clients share.
+- float32, or bfloat16 towers, and no loss scaler.
 """
 
 from collections.abc import Sequence
@@ -34,38 +36,44 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.blocks import Hooks
+from fedbench.clip.blocks import Hooks, product
 from fedbench.clip.prompts import Prompt, photo_prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
 
-PARTS = {"down": "{}.down.0", "up": "{}.up"}
-SHARED = ("shared_weight", "shared_bias")
+KINDS = ("weight", "bias")
 
 
 @METHODS.register("pFedMMA")
 class PFedMMA(Method):
     """Personal adapters around a shared projection."""
 
-    paper = "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models, 2025"
+    paper = (
+        "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models, 2025"
+    )
     code = "pFedMMA 84197bb, trainers/pFedMMA.py, clip/model.py, clip/gsl.py"
-    shared = SHARED
+    shared = ("shared_weight", "shared_bias")
     quirks = {
         **MOMENTUM_LEAK,
-        "stale-text-cache": "text features are kept from the first test, that of client 0 after its first local "
-        "training; all clients are tested with them in all rounds",
+        "stale-text-cache": "all clients are tested, in all rounds, with the text features of the first "
+        "test: those of client 0 after its first local training",
     }
     official = Official(
         files=("pfedmma",),
         tensors={
-            f"{side}_{part}_{kind}": f"adapter_learner.{tower}_adapter.{theirs}.{kind}"
-            for side, tower in (("text", "text"), ("image", "visual"))
-            for part, theirs in PARTS.items()
-            for kind in ("weight", "bias")
+            f"{side}_{part}_{kind}": f"adapter_learner.{theirs}_adapter.{{}}.{layer}.{kind}"
+            for side, theirs in (("text", "text"), ("image", "visual"))
+            for part, layer in (("down", "down.0"), ("up", "up"))
+            for kind in KINDS
         }
-        | {f"shared_{kind}": f"adapter_learner.shared_adapter.{{}}.0.{kind}" for kind in ("weight", "bias")},
-        hyper={"adapter_start": "start", "adapter_end": "end", "adapter_dim": "rank", "adapter_scale": "scale"},
+        | {f"shared_{kind}": f"adapter_learner.shared_adapter.{{}}.0.{kind}" for kind in KINDS},
+        hyper={
+            "adapter_start": "start",
+            "adapter_end": "end",
+            "adapter_dim": "rank",
+            "adapter_scale": "scale",
+        },
         variants={
             "": Variant(),
             "logits_eval_after3_official_stale_text_cache": Variant(
@@ -76,7 +84,7 @@ class PFedMMA(Method):
     )
 
     class Hyper(Method.Hyper):
-        """rank: width of the middle; scale: α; start, end: first and last adapted block, from 1, None as above."""
+        """rank: width of the middle; scale: α; start, end: first and last adapted block, None: as above."""
 
         rank: PositiveInt = 32
         scale: PositiveFloat = 1e-3
@@ -87,12 +95,12 @@ class PFedMMA(Method):
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; both towers must have the blocks `start` to `end`."""
         super().__init__(*args, **kwargs)
-        towers = [self.clip.text] + ([self.clip.image] if self.clip.image else [])
-        depth, h = min(len(tower.blocks) for tower in towers), self.hyper
+        towers = [self.clip.text.blocks] + ([self.clip.image.blocks] if self.clip.image else [])
+        depth, h = min(map(len, towers)), self.hyper
         end = depth if h.end is None else h.end
         start = min(depth // 3 + 1, end) if h.start is None else h.start
         if not start <= end <= depth:
-            raise FedbenchError(f"{self.name}: blocks {start} to {end}, the towers have 1 to {depth} in common")
+            raise FedbenchError(f"{self.name}: start = {start}, end = {end}: both towers have 1 to {depth}")
         self.first, self.layers = start - 1, end - start + 1
         self.image_input = f"block:{self.first}"
 
@@ -101,21 +109,22 @@ class PFedMMA(Method):
         return [photo_prompt(self.clip.text.tokenize, name) for name in classnames]
 
     def init(self, rng: torch.Generator) -> Tensors:
-        """<side>_down: (layers, rank, width), <side>_up: (layers, width, rank), shared: (layers, rank, rank); biases"""
-        rank, width = self.hyper.rank, {"text": self.clip.text.width, "image": getattr(self.clip.image, "width", 1)}
-        sizes = {f"{side}_down": (rank, width[side]) for side in width}
-        sizes |= {f"{side}_up": (width[side], rank) for side in width} | {"shared": (rank, rank)}
+        """down: (layers, rank, width), up: (layers, width, rank), shared: (layers, rank, rank); biases"""
+        rank, text = self.hyper.rank, self.clip.text.width
+        image = self.clip.image.width if self.clip.image else 1
+        sizes = {"text_down": (rank, text), "image_down": (rank, image), "shared": (rank, rank)}
+        sizes |= {"text_up": (text, rank), "image_up": (image, rank)}
         p = {}
-        for name, (out, into) in sizes.items():  # Kaiming normal, fan out
+        for name, (out, into) in sizes.items():  # Kaiming normal, fan out, for ReLU
             p[f"{name}_weight"] = self.normal(self.layers, out, into, rng=rng, std=(2 / out) ** 0.5)
             p[f"{name}_bias"] = torch.zeros(self.layers, out)
         return p
 
     def adapters(self, p: Tensors, side: str) -> "Adapters":
         """The adapters of one tower."""
-        names = (f"{side}_down", "shared", f"{side}_up")
-        weights = [list(zip(p[f"{n}_weight"].unbind(1), p[f"{n}_bias"].unbind(1), strict=True)) for n in names]
-        return Adapters(list(zip(*weights, strict=True)), self.first, self.hyper.scale, self.hyper.gradient_scaling)
+        names = [f"{part}_{kind}" for part in (f"{side}_down", "shared", f"{side}_up") for kind in KINDS]
+        layers = list(zip(*(p[name].unbind(1) for name in names), strict=True))
+        return Adapters(layers, first=self.first, scale=self.hyper.scale, rescale=self.hyper.gradient_scaling)
 
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features. (clients, classes, embed)"""
@@ -132,47 +141,51 @@ class PFedMMA(Method):
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of the personal adapters around the shared projection."""
-        text = self.text(self.first_tested(p) if self.quirk("stale-text-cache") else p, classnames)
-        return self.cosine_logits(self.images(p, images), text)
+        tested = self.first_tested(p) if self.quirk("stale-text-cache") else p
+        return self.cosine_logits(self.images(p, images), self.text(tested, classnames))
 
     def first_tested(self, p: Tensors) -> Tensors:
-        """The text tower's adapters as the first test of this method saw them. (1, ...)"""
+        """The text tower's adapters in the first test: of the first client, one for all. (1, ...)"""
         for name, x in p.items():
-            if name.startswith(("text", "shared")):
+            if not name.startswith("image"):
                 self.memory.setdefault(name, x[:1].detach().clone())
         return self.memory
 
     def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors, *, round_: int) -> Tensors:
-        """FedAvg. The released driver first tests the first client between its training and this, not the start."""
+        """FedAvg. The released driver does not test the start: its first test follows client 0's training."""
         if round_ == 0 and self.quirk("stale-text-cache"):
-            self.memory.clear()
-            self.memory |= {name: x[:1].clone() for name, x in uploads.items()}
+            self.memory = {name: x[:1].clone() for name, x in uploads.items()}
         return super().aggregate(uploads, counts, previous, round_=round_)
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
         """Features, as the golden files record them."""
-        return {
-            "text_features": self.text(p, self.classnames),
-            "image_features": F.normalize(self.images(p, batch.images), dim=-1),
-        }
+        images = F.normalize(self.images(p, batch.images), dim=-1)
+        return {"text_features": self.text(p, self.classnames), "image_features": images}
 
 
 class Adapters(Hooks):
-    """Adapters beside consecutive blocks: for each block (weight, bias) of down, shared and up."""
+    """Adapters beside consecutive blocks."""
 
-    def __init__(self, layers: list[tuple[tuple[Tensor, Tensor], ...]], first: int, scale: float, rescale: bool):
+    def __init__(self, layers: Sequence[tuple[Tensor, ...]], *, first: int, scale: float, rescale: bool):
+        """
+        Args:
+            layers: for each block weight and bias of down, shared and up. (clients, ...)
+            first: the first of the blocks, from 0.
+            scale: α.
+            rescale: parameters get the gradient that they would have with α = 1.
+        """
         self.layers, self.first, self.scale, self.rescale = layers, first, scale, rescale
 
     def branch(self, block: int, h: Tensor) -> Tensor | None:
         """α A(h). (clients or 1, sequences, tokens, width) → (clients, sequences, tokens, width)"""
         if not 0 <= block - self.first < len(self.layers):
             return None
-        down, shared, up = self.layers[block - self.first]
-        if self.rescale:
-            h = Scaled.apply(h, 1.0, self.scale)
-        x = h.flatten(1, 2)
-        y = affine(F.relu(affine(F.relu(affine(x, *down)), *shared)), *up).unflatten(1, h.shape[1:3])
-        return Scaled.apply(y, self.scale, 1.0) if self.rescale else self.scale * y
+        down, down_bias, middle, middle_bias, up, up_bias = self.layers[block - self.first]
+        x = Scaled.apply(h, 1.0, self.scale) if self.rescale else h
+        x = x.flatten(1, 2).expand(len(down), -1, -1)  # (clients, sequences * tokens, width)
+        x = affine(F.relu(affine(F.relu(affine(x, down, down_bias)), middle, middle_bias)), up, up_bias)
+        x = Scaled.apply(x, self.scale, 1.0) if self.rescale else x * self.scale
+        return x.unflatten(1, h.shape[1:3])
 
 
 class Scaled(torch.autograd.Function):
@@ -180,14 +193,14 @@ class Scaled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, forward: float, backward: float) -> Tensor:
-        ctx.backward_factor = backward
+        ctx.factor = backward
         return x * forward
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient * ctx.backward_factor, None, None
+        return gradient * ctx.factor, None, None
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Each client's own linear layer. x (clients or 1, rows, in), weight (clients, out, in) → (clients, rows, out)"""
-    return torch.baddbmm(bias[:, None], x.expand(len(weight), -1, -1), weight.transpose(1, 2))
+    """Each client's own layer. x (clients, rows, in), weight (clients, out, in) → (clients, rows, out)"""
+    return product(x, weight.transpose(1, 2)) + bias[:, None]

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 MIN_ROWS = 64
 """Smallest matrix product on a CPU, see `linear`: more than four rows a thread on up to 16 threads."""
 
+MIN_QUERIES = 4
+"""Fewest queries of a sequence on a CPU, see `attention`."""
+
 
 class Hooks:
     """What a method may change inside a tower. The default changes nothing. All tensors carry the clients axis."""
@@ -59,6 +62,12 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, visible: Tensor | None = None,
         visible: which keys each query sees, True where it does; broadcast over sequences and heads.
         causal: each query sees the keys up to its own.
     """
+    rows = q.shape[-2]
+    if q.device.type == "cpu" and rows < MIN_QUERIES and not causal:
+        # products of so few rows are summed in an order that depends on where in memory a thread's work space lies
+        q = F.pad(q, (0, 0, 0, MIN_QUERIES - rows))
+        visible = visible if visible is None else F.pad(visible, (0, 0, 0, MIN_QUERIES - rows), value=True)
+        return attention(q, k, v, visible=visible)[..., :rows, :]
     if q.device.type == "cpu" and len(q) * q.shape[1] == 1:
         # torch splits the work by sequences and heads; a single pair is computed outside of its parallel region,
         # where the small products inside use more threads and another order of summation

@@ -40,7 +40,7 @@ class FrozenCLIP:
     """
 
     def __init__(self, model: nn.Module, tokenizer, *, name: str, preprocess: Preprocess, label: str = ""):
-        self.weights_hash = hash_weights(model)
+        self.weights_hash = hash_model(model)
         self.model = freeze(model)
         self.name, self.preprocess, self.label = name, preprocess, label
         self.text = TextTower(_text_modules(model, name), tokenizer)
@@ -96,9 +96,14 @@ class FrozenCLIP:
             return self.image.blocks_between(x, 0, int(kind.removeprefix("block:")))[0].float()
 
 
-def hash_weights(model: nn.Module) -> str:
-    """sha256 over names and values of all weights, 16 hex digits."""
+def hash_model(model: nn.Module) -> str:
+    """sha256 over names and values of all weights and what computes with them, 16 hex digits.
+
+    Shapes do not tell GELU from QuickGELU, nor the number of heads.
+    """
     digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        digest.update(f"{name}:{type(module).__name__}:{getattr(module, 'num_heads', '')}\n".encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

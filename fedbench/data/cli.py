@@ -33,11 +33,10 @@ def data() -> None:
 def list_(*, root: Path, plugins: tuple[Path, ...]) -> None:
     """Show the datasets, their layouts and what is on disk."""
     from fedbench.commands.show import show
-    from fedbench.data.facts import facts
-    from fedbench.registry import DATASETS
+    from fedbench.data.facts import datasets, facts
 
     _load(plugins)
-    rows = [facts(DATASETS[name], root) for name in DATASETS]
+    rows = [facts(dataset, root) for dataset in datasets()]
     grid = _grid(*(column for column in rows[0] if column not in ("prepare", "split file")))
     for row in rows:
         grid.add_row(*(text for column, text in row.items() if column not in ("prepare", "split file")))
@@ -51,19 +50,18 @@ def list_(*, root: Path, plugins: tuple[Path, ...]) -> None:
 def verify(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> None:
     """Check counts, splits and files, and decode every image.
 
-    Without a NAME, all datasets that are on disk. NAME may be `folder:PATH`. The exit code is 1 if anything is
-    wrong.
+    Without a NAME, all datasets that are on disk. NAME may be `folder:PATH`. The exit code is 1 if anything
+    is wrong.
     """
     from rich.console import Console
 
     from fedbench.commands.show import show
-    from fedbench.data.facts import on_disk
+    from fedbench.data.facts import datasets, on_disk
     from fedbench.data.verify import verify as verify_one
     from fedbench.errors import FedbenchError
-    from fedbench.registry import DATASETS
 
     _load(plugins)
-    chosen = names or tuple(name for name in DATASETS if on_disk(DATASETS[name], root))
+    chosen = names or tuple(dataset.name for dataset in datasets() if on_disk(dataset, root))
     findings = []
     with Console(stderr=True).status("") as status:
         for name in chosen:
@@ -73,7 +71,7 @@ def verify(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> 
     for finding in findings:
         for line in (*finding.faults, *finding.remarks):
             click.echo(f"{finding.name}: {line.removeprefix(f'{finding.name}: ')}")
-    absent = [name for name in DATASETS if DATASETS[name].image_folders and not on_disk(DATASETS[name], root)]
+    absent = [d.name for d in datasets() if d.image_folders and not on_disk(d, root)]
     if not names and absent:
         click.echo(f"not in {root}: {', '.join(absent)}")
     wrong = [finding.name for finding in findings if finding.faults]
@@ -127,7 +125,7 @@ def _findings(findings: "list[Finding]") -> "Table":
     columns = ("dataset", "", "split", "digest", "classes", "train", "val", "test", "missing", "unreadable")
     grid = _grid(*columns)
     for finding in findings:
-        verdict = "[red]wrong[/]" if finding.faults else "[green]good[/]"
+        verdict = f"[{'red' if finding.faults else 'green'}]{finding.verdict}[/]"
         if finding.dataset is None:
             grid.add_row(finding.name, verdict)
             continue

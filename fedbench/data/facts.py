@@ -9,9 +9,9 @@ from fedbench.task import Dataset
 PAGE = """\
 # Datasets
 
-Written by `python -m fedbench.data.facts > docs/datasets.md` from the classes in `datasets/`; a test compares.
-Counts are those of the published split (train / val / test): CoOp's `split_zhou_*.json`, else the dataset's own.
-Where a split file is missing, `bench data verify` says which split is used instead ([protocols](protocols.md)).
+Written by `python -m fedbench.data.facts > docs/datasets.md` from the classes in `datasets/`; a test
+compares. Counts are those of the published split: CoOp's `split_zhou_*.json`, else the dataset's own. Where
+a split file is missing, `bench data verify` says which split is used instead ([protocols](protocols.md)).
 
 | name | title | classes | train / val / test | folders below the data root | split file | `prepare` |
 |---|---|---|---|---|---|---|
@@ -21,14 +21,19 @@ Domains, in their fixed order:
 
 """
 FOLDER = """
-`folder:PATH` is any folder of class folders, of domains of class folders, or of `train`, (`val`) and `test` of class
-folders. See [adding a dataset](adding-a-dataset.md).
+`folder:PATH` is any folder of class folders, of domains of class folders, or of `train`, (`val`) and `test`
+of class folders. See [adding a dataset](adding-a-dataset.md).
 
 ## Where to get them
 
 What `bench data prepare NAME` cannot download, it asks for:
 
 """
+
+
+def datasets() -> list[type[Dataset]]:
+    """Every registered dataset, by name."""
+    return [DATASETS[name] for name in DATASETS]
 
 
 def facts(dataset: type[Dataset], root: Path | None = None) -> dict[str, str]:
@@ -55,7 +60,7 @@ def on_disk(dataset: type[Dataset], root: Path) -> str:
 
 
 def counts(published: tuple[int, ...]) -> str:
-    """`4128 / 1649 / 2465`, with thin spaces nowhere: it is to be searched for."""
+    """`4128 / 1649 / 2465`, or nothing."""
     return " / ".join(map(str, published)) if published else ""
 
 
@@ -65,25 +70,24 @@ def page() -> str:
 
 
 def _lines() -> Iterator[str]:
-    for name in DATASETS:
-        row = facts(DATASETS[name])
+    for dataset in datasets():
+        row = facts(dataset)
         for code in ("name", "split file"):
             row[code] = f"`{row[code]}`" if row[code] else ""
-        row["folders"] = "<br>".join(f"`{folder}/`" for folder in DATASETS[name].image_folders) or "none"
+        row["folders"] = "<br>".join(f"`{folder}/`" for folder in dataset.image_folders) or "none"
         yield f"| {' | '.join(row.values())} |\n"
 
 
 def _domains() -> Iterator[str]:
-    for name in DATASETS:
-        domains = DATASETS[name].domains
-        if domains:
-            yield f"- `{name}`: {', '.join(domains)}\n"
+    for dataset in datasets():
+        if dataset.domains:
+            yield f"- `{dataset.name}`: {', '.join(dataset.domains)}\n"
 
 
 def _downloads() -> Iterator[str]:
-    for name in DATASETS:
-        if DATASETS[name].download and not DATASETS[name].torchvision:
-            yield f"- `{name}`: {DATASETS[name].download}\n"
+    for dataset in datasets():
+        if dataset.download and not dataset.torchvision:
+            yield f"- `{dataset.name}`: {dataset.download}\n"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Downloading datasets, through torchvision where it can."""
 
-import re
+import tarfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,8 @@ def prepare(name: str, root: Path) -> Dataset:
     """The dataset, downloaded if its images are not there.
 
     Raises:
-        FedbenchError: unknown name; torchvision cannot download it (says what to fetch, and where to put it); no
-            network; a damaged download; images that are there and are not complete.
+        FedbenchError: unknown name; torchvision cannot download it (says what to fetch, and where to put
+            it); no network; a damaged download; images that are there and are not complete.
     """
     cls: type[Dataset] = DATASETS[name]
     if not cls.image_folders or any((root / folder).is_dir() for folder in cls.image_folders):
@@ -33,13 +34,14 @@ def prepare(name: str, root: Path) -> Dataset:
         with _resuming():
             _download(cls.torchvision, root)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+        http = isinstance(error, urllib.error.HTTPError)
+        reason = f"the server says: {error}" if http else f"no connection: {getattr(error, 'reason', error)}"
         raise FedbenchError(
-            f"{name} was not downloaded, no connection ({reason}); run the same command again to go on, or "
+            f"{name} was not downloaded, {reason}; run the same command again to go on, or "
             f"do it by "
             f"hand: {by_hand(cls, root)}"
         ) from error
-    except (RuntimeError, ValueError, EOFError) as error:
+    except (RuntimeError, ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise FedbenchError(
             f"{name}: the download is damaged ({error}); run the same command again, or do it by hand: "
             f"{by_hand(cls, root)}"
@@ -52,15 +54,22 @@ def by_hand(cls: type[Dataset], root: Path) -> str:
     split = getattr(cls, "split_file", "")
     place = root / cls.image_folders[0]
     wanted = f"get {cls.download}; the images go to {place}"
-    return (
-        f"{wanted}, and {split} (from {LIST_OF_SPLITS}) to {root / place.relative_to(root).parts[0]}"
-        if split
-        else wanted
-    )
+    if not split:
+        return wanted
+    return f"{wanted}, and {split} (from {LIST_OF_SPLITS}) to {root / place.relative_to(root).parts[0]}"
 
 
 def _checked(cls: type[Dataset], root: Path) -> Dataset:
-    return cls(root)
+    """The dataset, if it is whole."""
+    try:
+        return cls(root)
+    except FedbenchError as error:
+        there = [root / folder for folder in cls.image_folders if (root / folder).is_dir()]
+        if not cls.torchvision or not there:
+            raise
+        raise FedbenchError(
+            f"{error}; or remove {there[0]} and prepare it again (an archive that is there is kept)"
+        ) from error
 
 
 def _download(name: str, root: Path) -> None:

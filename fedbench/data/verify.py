@@ -20,6 +20,9 @@ class Finding:
         dataset: None if it cannot be used at all.
         faults: what is wrong, one line each.
         remarks: what is worth knowing and no fault.
+        digest: over class names and items, as `fedbench.sources.digest`.
+        incomplete: images are missing.
+        counts: images in train, val and test.
     """
 
     name: str
@@ -27,7 +30,15 @@ class Finding:
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     digest: str = ""
+    incomplete: bool = False
     counts: tuple[int, ...] = field(default=())
+
+    @property
+    def verdict(self) -> str:
+        """In one word."""
+        if not self.faults:
+            return "good"
+        return "incomplete" if self.incomplete and len(self.faults) == 1 else "wrong"
 
 
 def verify(name: str, root: Path) -> Finding:
@@ -46,7 +57,9 @@ def verify(name: str, root: Path) -> Finding:
         return Finding(name, faults=(str(error),))
     counts = tuple(len(dataset.parts[part]) for part in ("train", "val", "test"))
     faults, remarks = _judge(dataset, counts)
-    return Finding(name, dataset, tuple(faults), tuple(remarks), digest(dataset), counts)
+    return Finding(
+        name, dataset, tuple(faults), tuple(remarks), digest(dataset), bool(dataset.missing), counts
+    )
 
 
 def _judge(dataset: Dataset, counts: tuple[int, ...]) -> tuple[list[str], list[str]]:
@@ -57,16 +70,23 @@ def _judge(dataset: Dataset, counts: tuple[int, ...]) -> tuple[list[str], list[s
     if dataset.unreadable:
         faults.append(f"{dataset.unreadable} images are unreadable{_examples(dataset, 'unreadable')}")
     if dataset.source == "own":
-        remarks.append("split made by fedbench; the published one is not there")
+        remarks.append("the split is fedbench's own, so numbers are not comparable with published ones")
     elif dataset.published and not dataset.missing and not dataset.unreadable and counts != dataset.published:
         line = f"counts differ from the published {' / '.join(map(str, dataset.published))}"
         (faults if dataset.published_sure else remarks).append(line)
     if dataset.n_classes and len(dataset.classnames) != dataset.n_classes:
         faults.append(f"{len(dataset.classnames)} classes, and it should have {dataset.n_classes}")
+    if dataset.domains:
+        remarks.append("train / test by domain: " + ", ".join(_domain(dataset, d) for d in dataset.domains))
     trained = {item.label for item in dataset.parts["train"]}
     if len(trained) < len(dataset.classnames):
         remarks.append(f"{len(dataset.classnames) - len(trained)} classes without a training image")
     return faults, remarks
+
+
+def _domain(dataset: Dataset, domain: str) -> str:
+    parts = dataset.domain_parts(domain)
+    return f"{domain} {len(parts['train'])} / {len(parts['test'])}"
 
 
 def _examples(dataset: Dataset, reason: str, most: int = 3) -> str:

@@ -57,8 +57,10 @@ def _adamw(optimizer: ClientOptimizer, name: str, gradient: Tensor, moves: Tenso
     mean, square = (optimizer.buffer(key, x) for key in keys[1:])
     new_mean = mean * beta1 + gradient * (1 - beta1)
     new_square = square * beta2 + gradient * gradient * (1 - beta2)
-    corrected = new_mean / (1 - beta1**steps)
-    spread = (new_square / (1 - beta2**steps)).sqrt() + 1e-8
+    # in double, as torch has them: 1 - 0.999 in float32 is 5e-5 off
+    correction1, correction2 = ((1 - beta ** steps.double()).to(x.dtype) for beta in (beta1, beta2))
+    corrected = new_mean / correction1
+    spread = (new_square / correction2).sqrt() + 1e-8
     new = x * (1 - s.lr * s.weight_decay) - corrected / spread * s.lr
     optimizer.state[keys[0]] = steps
     optimizer.state[keys[1]] = torch.where(moves, new_mean, mean)

@@ -16,13 +16,13 @@ CROP_RATIO = (3 / 4, 4 / 3)
 """torchvision's RandomResizedCrop, which all the papers use."""
 
 
-def test_view(image: PILImage.Image, to: Preprocess) -> Tensor:
+def plain_view(image: PILImage.Image, to: Preprocess) -> Tensor:
     """Resize the shorter side, centre crop, normalise. → (3, size, size)"""
     image = TF.resize(image, [to.size], interpolation=InterpolationMode(to.interpolation))
     return _normalised(TF.center_crop(image, [to.size, to.size]), to)
 
 
-def train_view(image: PILImage.Image, to: Preprocess, *, name: str, view: int) -> Tensor:
+def augmented_view(image: PILImage.Image, to: Preprocess, *, name: str, view: int) -> Tensor:
     """Random resized crop and horizontal flip, drawn from the stream of (name, view). → (3, size, size)"""
     rng = stream(0, "augment", image=name, view=view)
     top, left, height, width = _crop(image.height, image.width, rng)

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
-from fedbench.engine.transforms import test_view, train_view
+from fedbench.engine.transforms import plain_view, augmented_view
 from fedbench.errors import FedbenchError
 from fedbench.task import Dataset, Item
 
@@ -107,8 +107,8 @@ class ViewCache:
             except FedbenchError as error:
                 return error
             if view == TEST_VIEW:
-                return test_view(image, to)
-            return train_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
+                return plain_view(image, to)
+            return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
 
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
             for start in range(0, len(items), IMAGES_AT_ONCE):

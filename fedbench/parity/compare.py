@@ -104,7 +104,8 @@ def single_step(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: s
         assert cls.official is not None
         for key, switched in cls.official.gradients.items():
             leaves = {name: x.clone() for name, x in start.items()}
-            ours |= _named(cls, key, losses_and_gradients(file.build(cls, clip, switched), leaves, step, received=received)[1])
+            other = file.build(cls, clip, switched)
+            ours |= _named(cls, key, losses_and_gradients(other, leaves, step, received=received)[1])
         per_step = {key: [x] for key, x in ours.items() if key.endswith("_per_step")}
         for steps, names in ((1, ("step", "buf")), (2, ("step2", "buf2")), (3, ("step3", "buf3"))):
             trained = train_locally(method, start, [step] * steps, received=received)

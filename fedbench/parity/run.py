@@ -78,7 +78,8 @@ def _claimed(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], name: str) -
             return outcome
         noise = file.noise(cls, recorded)
         checks, left = compare({k: v for k, v in recorded.items() if k not in noise}, ours, rounds=cls.official.round_tolerance)
-        left += [f"{key} ({reason})" for key, reason in noise.items()]
+        for reason in dict.fromkeys(noise.values()):
+            left.append(f"{', '.join(key for key in noise if noise[key] == reason)} ({reason})")
         outcome.checks += checks
         outcome.left += left
     if not outcome.checks:
@@ -100,16 +101,14 @@ def _aggregation(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]
                 outcome.checks += compare({k: x for k, x in file.arrays.items() if k in ours}, ours)[0]
                 claimed |= ours.keys()
             outcomes.append(outcome)
-        for stem in {s for s in (cls.official.files if cls.official else ()) if f"{s}/in/client0" in _parents(file)}:  # type: ignore[attr-defined]
-            ours = personal_parts(file, cls(clip, ["a", "b"]), stem)
-            outcomes.append(Outcome(name, cls.name, checks=compare({k: file.arrays[k] for k in ours}, ours)[0]))  # type: ignore[attr-defined]
-            claimed |= ours.keys()
+        for stem in cls.official.files if cls.official else ():  # type: ignore[attr-defined]
+            if any(key.startswith(f"{stem}/in/client0/") for key in file.arrays):
+                ours = personal_parts(file, cls(clip, ["a", "b"]), stem)
+                checks, _ = compare({key: file.arrays[key] for key in ours}, ours)
+                outcomes.append(Outcome(name, cls.name, checks=checks))  # type: ignore[attr-defined]
+                claimed |= ours.keys()
     inputs = ("in/", "prev_global/", "counts", "hparams_json", "fedotp/in/")
     left = [key for key in file.arrays if key not in claimed and not key.startswith(inputs) and not key.endswith("/users")]
     if left:
         outcomes.append(Outcome(name, "", left=left, reason="rules that no registered method claims"))
     return outcomes
-
-
-def _parents(file: GoldenFile) -> set[str]:
-    return {key.rpartition("/")[0] for key in file.arrays}
