@@ -1,8 +1,8 @@
 """Reading published pickles without running them: containers, text, numbers and plain numpy arrays.
 
-A pickle is a program. Here it can call three things, all of them our own: a stand-in for numpy's dtype, one
-for its array, and one for bytes that Python 3 wrote for Python 2. numpy's own unpickling stays out, because
-it trusts the state it is given (a forged dtype turns bytes into pointers).
+A pickle is a program. What it can call here is our own: stand-ins for numpy's dtype, array and scalar, and
+one for bytes that Python 3 wrote for Python 2. numpy's own unpickling stays out, because it trusts the state
+it is given (a forged dtype turns bytes into pointers).
 """
 
 import pickle
@@ -30,7 +30,7 @@ class Refused(pickle.UnpicklingError):
 
 
 def load(path: Path) -> object:
-    """The content of a pickle file: None, bool, int, float, str, bytes, list, tuple, dict, set, numpy arrays.
+    """The content of a pickle file: None, bool, int, float, str, bytes, list, tuple, dict, numpy arrays.
 
     Text of Python 2 is read as Latin-1.
 
@@ -127,6 +127,17 @@ def _from_buffer(content: object, dtype: object, shape: object, order: object) -
     return array
 
 
+def _scalar(dtype: object, content: object) -> object:
+    """One entry of an array, as Python's own str, bytes, int or bool."""
+    if not isinstance(dtype, _DType) or dtype.code.startswith("O"):
+        raise Refused("it holds a number of no type")
+    raw = content.encode("latin1") if isinstance(content, str) else content
+    empty = {"U0": "", "S0": b""}
+    if dtype.code in empty:
+        return empty[dtype.code]
+    return np.frombuffer(raw, dtype=dtype.numpy(), count=1)[0].item()  # type: ignore[call-overload]
+
+
 def _to_bytes(text: object, encoding: object = "utf-8") -> bytes:
     """`_codecs.encode`, by which Python 3 writes bytes for Python 2; only as it does so."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
@@ -141,6 +152,7 @@ ALLOWED: dict[tuple[str, str], Callable[[], object]] = {
 }
 for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
     ALLOWED[f"{_core}.multiarray", "_reconstruct"] = lambda: _Call(_Array)
+    ALLOWED[f"{_core}.multiarray", "scalar"] = lambda: _Call(_scalar)
     ALLOWED[f"{_core}.numeric", "_frombuffer"] = lambda: _Call(_from_buffer)
 
 
@@ -174,7 +186,7 @@ def _plain(content: Any, seen: dict[int, Any] | None = None) -> Any:
         return seen[id(content)]
     seen[id(content)] = None
     plain: Any
-    if type(content) in (list, tuple, set):
+    if type(content) in (list, tuple):
         plain = type(content)(_plain(entry, seen) for entry in content)
     elif type(content) is dict:
         plain = {_plain(key, seen): _plain(value, seen) for key, value in content.items()}

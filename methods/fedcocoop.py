@@ -1,25 +1,29 @@
 """FedCoCoOp: CoCoOp's context, moved by each image, under FedAvg.
 
-Paper: Zhou et al., "Conditional Prompt Learning for Vision-Language Models", CVPR 2022, as the federated baseline of
-Cui et al., "Harmonizing Generalization and Personalization in Federated Prompt Learning", ICML 2024.
-Official code: KaiyangZhou/CoOp (ff61507), `trainers/cocoop.py`. Nobody released the federated one; FedPGP's run
-script, in its history (ba16025, `cocoop_base.sh`), fixes 16 random tokens, learning rate 1e-3 and 25 x 2 epochs.
+Paper: Zhou et al., "Conditional Prompt Learning for Vision-Language Models", CVPR 2022; as the federated
+baseline, Cui et al., "Harmonizing Generalization and Personalization in Federated Prompt Learning", ICML
+2024.
+Official code: KaiyangZhou/CoOp (ff61507), `trainers/cocoop.py`. Nobody released the federated one; FedPGP's
+run script, in its history (ba16025, `cocoop_base.sh`), fixes 16 random tokens, learning rate 1e-3, 25 x 2
+epochs.
 
 With f the frozen image feature of length 1, a small net makes one vector that is added to all context tokens:
 
     π(f) = W2 ReLU(W1 f + b1) + b2        W1: (embed / 16, embed), W2: (width, embed / 16)
     prompt of class c for this image: [SOS] [v_1 + π] … [v_M + π] {name} . [EOT]
 
-Everything is trained, sent and averaged; the loss is cross-entropy. Images stand on the `sets` axis of the text tower:
-the prefix is encoded once for each image, and classes add their names only. Evaluation goes through the images in
-pieces of `TOKENS_AT_ONCE` text tokens; a training step is never cut.
+Everything is trained, sent and averaged; the loss is cross-entropy. Images stand on the `sets` axis of the
+text tower: the prefix is encoded once for each image, and classes add their names only. Image features are
+cached. Evaluation goes through the images in pieces of `TOKENS_AT_ONCE` text tokens; a training step is never
+cut.
 
-Undetermined: shots, seeds and what exactly was averaged behind the published row (spec 8.1). CoCoOp's own training
-(4 tokens from `phrase="a photo of a"`, batch 1, learning rate 2e-3 with a cosine) is hyper-parameters away, save the
-schedule. Deviations from released code, each a quirk:
+Undetermined: shots, seeds and what exactly was averaged behind the published row (spec 8.1). CoCoOp's own
+training (4 tokens from `phrase="a photo of a"`, batch 1, learning rate 2e-3) is hyper-parameters away, save
+its schedule.
+Deviations from released code, each a quirk:
 - a fresh SGD for each client and round (`momentum-leak`);
-- all tensors are averaged; FedPGP's driver averages and restores only the context, so that with this method in it the
-  net passes from client to client (`context-only-average`).
+- all tensors are averaged; FedPGP's driver averages and restores only the context, so that with this method
+  in it the net passes from client to client (`context-only-average`).
 """
 
 from collections.abc import Sequence
@@ -48,10 +52,10 @@ class FedCoCoOp(Method):
 
     paper = "Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022"
     code = "CoOp ff61507, trainers/cocoop.py"
-    shared = ("context", *NET)
+    shared: tuple[str, ...] = ("context", *NET)
     quirks = {
         **MOMENTUM_LEAK,
-        "context-only-average": "only the context is averaged; the net passes from each client to the next one",
+        "context-only-average": "only the context is averaged; the net passes from client to client",
     }
     official = Official(
         files=("cocoop",),
@@ -66,7 +70,7 @@ class FedCoCoOp(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens, drawn at random; phrase: words whose tokens they start from, and are counted by."""
+        """n_ctx: learned tokens, drawn at random; phrase: words that they start from instead, a token each."""
 
         n_ctx: PositiveInt = 16
         phrase: str = ""
@@ -132,4 +136,5 @@ class FedCoCoOp(Method):
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
         """Class features and the net's output, as the golden files record them."""
-        return {"text_features": self.text(p, batch.images, self.classnames), "meta_bias": self.shift(p, batch.images)}
+        text = self.text(p, batch.images, self.classnames)
+        return {"text_features": text, "meta_bias": self.shift(p, batch.images)}

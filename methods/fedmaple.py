@@ -38,7 +38,8 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor
 
-from fedbench.clip.blocks import Hooks, layer_norm, product
+from fedbench.clip.blocks import layer_norm, product
+from fedbench.clip.deep import DeepTokens
 from fedbench.clip.prompts import EOT, SOS, Prompt, slot
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
@@ -75,7 +76,7 @@ class FedMaPLe(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens (n); depth: blocks that get them (J), None: as above; phrase: P_0 at the start."""
+        """n_ctx: learned tokens ; depth: blocks that get them (J), None: as above; phrase: their start."""
 
         n_ctx: PositiveInt = 2
         depth: PositiveInt | None = None
@@ -88,7 +89,7 @@ class FedMaPLe(Method):
         depths = sorted(map(len, towers))
         self.depth: int = self.hyper.depth or max(1, round(0.75 * depths[0]))
         if self.depth > depths[-1]:
-            raise FedbenchError(f"{self.name}: depth = {self.depth}: the deeper tower has {depths[-1]} blocks")
+            raise FedbenchError(f"{self.name}: depth = {self.depth}: a tower has {depths[-1]} blocks")
         words = self.clip.text.tokenize(self.hyper.phrase.replace("_", " "))
         self.words = words if len(words) >= self.hyper.n_ctx else []
         self.phrase = self.hyper.phrase if self.words else ""
@@ -153,21 +154,6 @@ class FedMaPLe(Method):
         """Features, as the golden files record them."""
         images = F.normalize(self.images(p, batch.images), dim=-1)
         return {"text_features": self.text(p, self.classnames), "image_features": images}
-
-
-class DeepTokens(Hooks):
-    """Learned tokens in place of those that come out of the block before."""
-
-    def __init__(self, deep: Tensor, rows: Tensor):
-        """deep (clients, blocks, n, width), those of block 1 first; rows: where they stand. (n,)"""
-        self.deep, self.rows = deep.unbind(1), rows
-
-    def tokens(self, block: int, x: Tensor) -> Tensor:
-        """x (clients, sequences, tokens, width) → the same"""
-        if not 0 < block <= len(self.deep):
-            return x
-        learned = self.deep[block - 1][:, None].expand(-1, x.shape[1], -1, -1)
-        return x.index_copy(2, self.rows, learned.to(x.dtype))
 
 
 def coupled(tokens: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

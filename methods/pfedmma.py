@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.blocks import Hooks, product
+from fedbench.clip.adapters import Adapters
 from fedbench.clip.prompts import Prompt, photo_prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
@@ -49,9 +49,7 @@ KINDS = ("weight", "bias")
 class PFedMMA(Method):
     """Personal adapters around a shared projection."""
 
-    paper = (
-        "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models, 2025"
-    )
+    paper = "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models"
     code = "pFedMMA 84197bb, trainers/pFedMMA.py, clip/model.py, clip/gsl.py"
     shared = ("shared_weight", "shared_bias")
     quirks = {
@@ -120,7 +118,7 @@ class PFedMMA(Method):
             p[f"{name}_bias"] = torch.zeros(self.layers, out)
         return p
 
-    def adapters(self, p: Tensors, side: str) -> "Adapters":
+    def adapters(self, p: Tensors, side: str) -> Adapters:
         """The adapters of one tower."""
         names = [f"{part}_{kind}" for part in (f"{side}_down", "shared", f"{side}_up") for kind in KINDS]
         layers = list(zip(*(p[name].unbind(1) for name in names), strict=True))
@@ -161,46 +159,3 @@ class PFedMMA(Method):
         """Features, as the golden files record them."""
         images = F.normalize(self.images(p, batch.images), dim=-1)
         return {"text_features": self.text(p, self.classnames), "image_features": images}
-
-
-class Adapters(Hooks):
-    """Adapters beside consecutive blocks."""
-
-    def __init__(self, layers: Sequence[tuple[Tensor, ...]], *, first: int, scale: float, rescale: bool):
-        """
-        Args:
-            layers: for each block weight and bias of down, shared and up. (clients, ...)
-            first: the first of the blocks, from 0.
-            scale: α.
-            rescale: parameters get the gradient that they would have with α = 1.
-        """
-        self.layers, self.first, self.scale, self.rescale = layers, first, scale, rescale
-
-    def branch(self, block: int, h: Tensor) -> Tensor | None:
-        """α A(h). (clients or 1, sequences, tokens, width) → (clients, sequences, tokens, width)"""
-        if not 0 <= block - self.first < len(self.layers):
-            return None
-        down, down_bias, middle, middle_bias, up, up_bias = self.layers[block - self.first]
-        x = Scaled.apply(h, 1.0, self.scale) if self.rescale else h
-        x = x.flatten(1, 2).expand(len(down), -1, -1)  # (clients, sequences * tokens, width)
-        x = affine(F.relu(affine(F.relu(affine(x, down, down_bias)), middle, middle_bias)), up, up_bias)
-        x = Scaled.apply(x, self.scale, 1.0) if self.rescale else x * self.scale
-        return x.unflatten(1, h.shape[1:3])
-
-
-class Scaled(torch.autograd.Function):
-    """Multiplication by one factor on the way forward and by another on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, forward: float, backward: float) -> Tensor:
-        ctx.factor = backward
-        return x * forward
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient * ctx.factor, None, None
-
-
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Each client's own layer. x (clients, rows, in), weight (clients, out, in) → (clients, rows, out)"""
-    return product(x, weight.transpose(1, 2)) + bias[:, None]

@@ -1,26 +1,31 @@
 """pLoRA: low-rank updates of both towers, one factor shared, the other personal.
 
-Paper: Mitra et al., "FedVLM: Scalable Personalized Vision-Language Models through Federated Learning", ECAI 2025.
-Official code: none was released. The factor that is shared, B, stands in the paper's Figure 1; what is adapted and how
-is taken from CLIP-LoRA (Zanella and Ben Ayed, CVPR Workshops 2024; code 358f0d7), the published setting for CLIP.
+Paper: Mitra et al., "FedVLM: Scalable Personalized Vision-Language Models through Federated Learning", ECAI
+2025.
+Official code: none was released. The factor that is shared, B, stands in the paper's Figure 1; what is
+adapted, and how, is CLIP-LoRA's (Zanella and Ben Ayed, CVPR Workshops 2024; code 358f0d7), the published
+setting for CLIP.
 
 In every block of both towers, with h the block's normalised input, for m in queries, keys and values:
 
     m(h) = W_m h + b_m + α/√r · B_m A_m drop(h)        A: (r, width), random; B: (width, r), zero
 
-Classes are "a photo of a {name}.", the loss is cross-entropy, the optimiser AdamW. Clients train A and B together,
-send B, keep A. All start from the same A. Before training this is zero-shot CLIP, to the bit.
+Classes are "a photo of a {name}.", the loss is cross-entropy, the optimiser AdamW. Clients train A and B
+together, send B, keep A. All start from the same A. Before training this is zero-shot CLIP, to the bit.
 
-`shared_factor` A is FedSA-LoRA's split, `both` is LoRA under FedAvg, `none` is local LoRA. Tensors are stacked: one of
-ours is (blocks, 3, …) of a tower, 36 of the specification's on ViT-B/16; a client sends 2 of ours, 92,160 floats.
+`shared_factor` A is FedSA-LoRA's split, `both` is LoRA under FedAvg, `none` is local LoRA. Tensors are
+stacked: one of ours is (blocks, 3, …) of a tower, 36 of the specification's on ViT-B/16; a client sends 2 of
+ours, 92,160 floats.
 
-Each step goes forward and backward through both towers; pixels are the input. Prompts share their prefix also here,
-since the updates act token by token, and the first block's own queries, keys and values of the text are computed
-once for all clients. Therefore the dropout mask of the text is one for each position in the prompt, the same in all
-classes; of the images it is one for each token. Masks are hashes of the step's seed (`fedbench.clip.dropout`).
+Each step goes forward and backward through both towers; pixels are the input. Prompts share their prefix also
+here, since the updates act token by token, and the first block's own queries, keys and values of the text are
+computed once for all clients. Therefore the dropout mask of the text is one for each position in the prompt,
+the same in all classes; of the images it is one for each token. Masks are hashes of the step's seed
+(`fedbench.clip.dropout`).
 
-Undetermined (spec 5.1): rank, α, layers, dropout, optimiser, weights of the average, whether A starts equal or is
-trained in turns. One mask serves queries, keys and values. Quirk of the family's drivers: `momentum-leak`.
+Undetermined (spec 5.1): rank, α, layers, dropout, optimiser, weights of the average, whether A starts equal
+or is trained in turns. One mask serves queries, keys and values. Quirk of the family's drivers:
+`momentum-leak`.
 """
 
 from collections.abc import Sequence
@@ -37,7 +42,7 @@ from fedbench.clip.prompts import Prompt, photo_prompt
 from fedbench.method import Batch, Method, Optimizer, Settings, Tensors
 from fedbench.registry import METHODS
 
-SHARED = {
+SHARED: dict[str, tuple[str, ...]] = {
     "B": ("text_b", "image_b"),
     "A": ("text_a", "image_a"),
     "both": ("text_a", "text_b", "image_a", "image_b"),
@@ -49,14 +54,16 @@ SHARED = {
 class PLoRA(Method):
     """Low-rank updates of both towers, one factor averaged."""
 
-    paper = "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, ECAI 2025"
+    paper = (
+        "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, ECAI 2025"
+    )
     shared = SHARED["B"]
     quirks = {
         "momentum-leak": "one AdamW serves all clients: its moments go from client to client and from round to round"
     }
     image_input = "pixels"
 
-    class Hyper(Settings):  # type: ignore[assignment]
+    class Hyper(Settings):
         """rank: r; alpha: α; dropout: of the low-rank input, in 256ths; shared_factor: what the server averages."""
 
         lr: PositiveFloat = 2e-4
@@ -91,9 +98,10 @@ class PLoRA(Method):
 
     def lora(self, p: Tensors, tower: str, *, seeds: Tensor | None, positions: Tensor | None = None) -> LoRA:
         """The updates of a tower, with dropout where there are seeds. positions: of the text's tokens. (tokens,)"""
-        p_drop = probability(self.hyper.dropout) if seeds is not None else 0.0
-        drop = partial(self._drop, seeds=seeds, positions=positions) if p_drop else None
-        scale = self.hyper.alpha / self.hyper.rank**0.5 / (1 - p_drop)
+        scale, drop = self.hyper.alpha / self.hyper.rank**0.5, None
+        if seeds is not None and probability(self.hyper.dropout):
+            scale /= 1 - probability(self.hyper.dropout)
+            drop = partial(self._drop, seeds=seeds, positions=positions)
         return LoRA(p[f"{tower}_a"], p[f"{tower}_b"], scale=scale, drop=drop)
 
     def _drop(self, block: int, h: Tensor, *, seeds: Tensor, positions: Tensor | None) -> Tensor:

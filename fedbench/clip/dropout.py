@@ -1,7 +1,8 @@
-"""Dropout masks as a pure function of a number: the same on any device, for any number of clients at once.
+"""Dropout masks as pure functions of a number: the same on any device, for any number of clients at once.
 
-A generator would have to draw client by client, and its numbers differ between CPU and GPU. Here each byte of a mask
-is a hash of (the client's number, a place name, the byte's index): all clients' masks are made in one go.
+A generator would have to draw client by client, and its numbers differ between CPU and GPU. Here each byte of
+a mask is a hash of (the client's number, the place, the byte's index), and all clients' masks are made in one
+go.
 """
 
 import torch
@@ -12,7 +13,7 @@ LEVELS = 256
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Hash 32-bit numbers, held in int64 so that nothing overflows: each bit of x turns about half of the result's."""
+    """Hash 32-bit numbers, held in int64 where nothing overflows: each bit of x turns about half of the result's."""
     x = ((x >> 16) ^ x) * 0x45D9F3B & BITS
     x = ((x >> 16) ^ x) * 0x45D9F3B & BITS
     return (x >> 16) ^ x

@@ -46,7 +46,7 @@ def _show(outcome) -> None:
     click.echo(f"{outcome.file} ({outcome.method})")
     worst: dict[str, tuple[float, object]] = {}
     for check in outcome.checks:
-        kind = check.quantity.split("/prompt_learner")[0] if "." in check.quantity else check.quantity
+        kind = check.quantity.rpartition("/")[0] if "." in check.quantity else check.quantity
         ratio = check.deviation / check.tolerance if check.tolerance else float(check.deviation > 0) * 9e9
         if kind not in worst or not ratio <= worst[kind][0]:
             worst[kind] = (ratio, check)

@@ -1,0 +1,148 @@
+"""pFedPT: a personal visual prompt on the border of every image, before a shared model.
+
+Paper: Li et al., "Visual Prompt Based Personalized Federated Learning", TMLR 2024.
+Official code: pFedPT (cebec63), `system/flcore/clients/clientpt.py`. There the shared model is a small
+network that is trained from scratch; with a frozen CLIP nothing of it is left to share, so that (spec 4.2, a
+choice) the shared part is a text context as PromptFL's. Its place can be taken by others (`shared`):
+
+    ctx      [SOS] [v_1] … [v_16] {name} . [EOT], averaged: 8,192 floats on ViT-B/16
+    none     nothing: "a photo of a {name}." and the prompt alone; no federation, a lower bound
+    visual   low-rank updates (rank 2) of queries, keys and values of the image tower, both factors averaged with
+             AdamW as in pLoRA, "a photo of a {name}.": a shared image model that learns to read the prompts
+
+The specification's fourth, the whole image tower, is left out: it is not parameter-efficient (86 million
+floats).
+
+The prompt is added to the normalised pixels after all augmentation, zero in the interior, S / 16 pixels wide
+(14 at 224): the share of the area that it has in the paper. All clients start from one draw of N(0, 1);
+`start="zero"` is PromptFL in round 0. In each round a client first trains its prompt with the shared part
+frozen (SGD with learning rate 20 and momentum 0.5, whose momentum stays with the client), then the shared
+part with its prompt frozen, each over `local_epochs` epochs of its images: twice PromptFL's passes.
+`prompt_epochs` changes the first number.
+
+The image tower runs at every step, in the first phase also backward (a shared context then takes no
+gradient); in the second phase `ctx` has no gradient to send through it. Nothing of an image can be cached.
+
+Undetermined: widths, learning rates and starts on CLIP (spec 8.3, 8.4); `pad=30` is the width of visual
+prompting on CLIP. The released code also scores the shared model without prompts; here a client is tested
+with its prompt only. Its `one-channel-prompt` is a quirk; `momentum-leak` is one of the family's drivers.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from fedbench.clip.blocks import UNCHANGED, Hooks
+from fedbench.clip.lora import LoRA
+from fedbench.clip.prompts import Prompt, context_prompt, photo_prompt
+from fedbench.errors import FedbenchError
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
+from fedbench.registry import METHODS
+
+BORDER = ("up", "down", "left", "right")
+SHARED: dict[str, tuple[str, ...]] = {"ctx": ("context",), "none": (), "visual": ("a", "b")}
+
+
+@METHODS.register("pFedPT")
+class PFedPT(Method):
+    """A personal border of pixels and a shared context."""
+
+    paper = "Li et al., Visual Prompt Based Personalized Federated Learning, TMLR 2024"
+    code = "pFedPT cebec63, system/flcore/clients/clientpt.py"
+    shared = SHARED["ctx"]
+    quirks = {
+        **MOMENTUM_LEAK,
+        "one-channel-prompt": "the prompt has one channel for red, green and blue, as released for Tiny-ImageNet",
+    }
+    image_input = "pixels"
+
+    class Hyper(Method.Hyper):
+        """n_ctx: learned tokens; pad: width of the border in pixels, None: a 16th of the side; start: of the prompt;
+        prompt_lr, prompt_momentum: its SGD; prompt_epochs: its local epochs, None: `local_epochs`; shared: see above;
+        rank, visual_lr, visual_weight_decay: of the low-rank updates of `visual`.
+        """
+
+        n_ctx: PositiveInt = 16
+        shared: Literal["ctx", "none", "visual"] = "ctx"
+        pad: PositiveInt | None = None
+        start: Literal["normal", "zero"] = "normal"
+        prompt_lr: NonNegativeFloat = 20.0
+        prompt_momentum: NonNegativeFloat = 0.5
+        prompt_epochs: NonNegativeInt | None = None
+        rank: PositiveInt = 2
+        visual_lr: PositiveFloat = 2e-4
+        visual_weight_decay: NonNegativeFloat = 1e-2
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """As `Method`; the border must leave an interior, and something must be trained."""
+        super().__init__(*args, **kwargs)
+        h, side = self.hyper, self.clip.preprocess.size
+        self.side, self.pad = side, h.pad or max(round(side / 16), 1)
+        if 2 * self.pad >= side:
+            raise FedbenchError(f"{self.name}: pad = {self.pad}: twice that must be less than the side, {side} pixels")
+        if h.shared == "none" and h.prompt_epochs == 0:
+            raise FedbenchError(f"{self.name}: prompt_epochs = 0 with shared = none leaves nothing to train")
+        self.shared = SHARED[h.shared]
+
+    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
+        """[SOS] context, class name, full stop, [EOT]; or a photo of each class."""
+        tokenize = self.clip.text.tokenize
+        if self.hyper.shared != "ctx":
+            return [photo_prompt(tokenize, name) for name in classnames]
+        return [context_prompt(tokenize, name.replace("_", " "), n_ctx=self.hyper.n_ctx) for name in classnames]
+
+    def init(self, rng: torch.Generator) -> Tensors:
+        """context: (n_ctx, width), or a: (blocks, 3, rank, width), b: (blocks, 3, width, rank); up, down: (channels,
+        pad, side), left, right: (channels, side - 2 pad, pad)
+        """
+        h, pad, side = self.hyper, self.pad, self.side
+        tensors: Tensors = {}
+        if h.shared == "ctx":
+            tensors["context"] = self.normal(h.n_ctx, self.clip.text.width, rng=rng)
+        elif h.shared == "visual":
+            assert self.clip.image is not None, "pFedPT is skipped without an image tower"
+            blocks, width = len(self.clip.image.blocks), self.clip.image.width
+            tensors["a"] = self.uniform(blocks, 3, h.rank, width, rng=rng, fan_in=width)
+            tensors["b"] = torch.zeros(blocks, 3, width, h.rank)
+        channels, std = 1 if self.quirk("one-channel-prompt") else 3, float(h.start == "normal")
+        for name in BORDER:
+            shape = (pad, side) if name in ("up", "down") else (side - 2 * pad, pad)
+            tensors[name] = self.normal(channels, *shape, rng=rng, std=std)
+        return tensors
+
+    def optimizer(self, name: str) -> Optimizer:
+        """The prompt's SGD stays with the client; the shared part's optimiser is fresh for each client and round."""
+        h = self.hyper
+        if name in BORDER:
+            return Optimizer(lr=h.prompt_lr, momentum=h.prompt_momentum, weight_decay=0.0, state="kept")
+        if name in SHARED["visual"]:
+            return Optimizer(kind="adamw", lr=h.visual_lr, weight_decay=h.visual_weight_decay)
+        return super().optimizer(name)
+
+    def phases(self, local_epochs: int) -> list[Sequence[str]]:
+        """First the prompt, then the shared part."""
+        first = local_epochs if self.hyper.prompt_epochs is None else self.hyper.prompt_epochs
+        return [BORDER] * first + [self.shared] * (local_epochs if self.shared else 0)
+
+    def border(self, p: Tensors) -> Tensor:
+        """What is added to an image: the prompt around an interior of zeros. (clients, channels, side, side)"""
+        inner = p["left"].new_zeros(*p["left"].shape[:-1], self.side - 2 * self.pad)
+        middle = torch.cat([p["left"], inner, p["right"]], dim=-1)
+        return torch.cat([p["up"], middle, p["down"]], dim=-2)
+
+    def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Scores of images that carry the prompt."""
+        context = p["context"][:, None] if "context" in p else None
+        text = self.encode(self.tree(classnames), context)[:, 0]  # (clients or 1, classes, embed)
+        hooks: Hooks = UNCHANGED
+        if "a" in p:
+            hooks = LoRA(p["a"], p["b"], scale=self.hyper.rank**-0.5)
+        features = self.see(images + self.border(p)[:, None], hooks)
+        return self.cosine_logits(features, text.expand(len(features), -1, -1))
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """Cross-entropy."""
+        return {"ce": self.cross_entropy(self.logits(p, batch.images, self.classnames), batch)}
