@@ -132,9 +132,6 @@ def _scalar(dtype: object, content: object) -> object:
     if not isinstance(dtype, _DType) or dtype.code.startswith("O"):
         raise Refused("it holds a number of no type")
     raw = content.encode("latin1") if isinstance(content, str) else content
-    empty = {"U0": "", "S0": b""}
-    if dtype.code in empty:
-        return empty[dtype.code]
     return np.frombuffer(raw, dtype=dtype.numpy(), count=1)[0].item()  # type: ignore[call-overload]
 
 

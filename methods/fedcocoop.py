@@ -70,7 +70,7 @@ class FedCoCoOp(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens, drawn at random; phrase: words that they start from instead, a token each."""
+        """n_ctx: learned tokens, drawn at random; phrase: words that they start from, a token each."""
 
         n_ctx: PositiveInt = 16
         phrase: str = ""

@@ -1,6 +1,7 @@
 """FedOTP: a global and a local prompt, matched to the image's patches by optimal transport.
 
-Paper: Li et al., "Global and Local Prompts Cooperation via Optimal Transport for Federated Learning", CVPR 2024.
+Paper: Li et al., "Global and Local Prompts Cooperation via Optimal Transport for Federated Learning",
+CVPR 2024 (arXiv 2403.00041).
 Official code: FedOTP (9948611), `trainers/GLP_OT.py`.
 
 Class c has a feature t_0c of the shared prompt and t_1c of the client's own. With patches F_m of an image,
@@ -10,16 +11,16 @@ S_mn = ⟨F_m, t_nc⟩ and K = e^{−(1 − S)/ε}, each image and class have a 
     COT:       u ← min(a / (K v), 1),  v ← b / (Kᵀ u),   a_m = 1 / patches, b_n = γ / 2, until v rests
     Sinkhorn:  u ← a / (K v),          v ← b / (Kᵀ u),   b_n = 1 / 2,                    until u rests
 
-so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The image's
-own token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1, which scales v
-and changes nothing else, so that a small ε does not underflow.
+so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The
+image's own token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1,
+which scales v and nothing else, so that a small ε does not underflow. On CUDA all `max_iter` sweeps are
+launched, and plans that rest stay as they are: nothing waits for the device.
 
-On CUDA all `max_iter` sweeps are launched, and plans that rest stay as they are: nothing waits for the device.
-
-Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts and 1
-in the driver. Not reproduced: the released half precision of prompts, weights and solver (ε = 0.01 gives NaN in
-it), and round 0, in which all clients train whatever the participation is. Deviations that are quirks:
-- every image and class stop by themselves: scores do not depend on what else is in the batch (`batch-stop`);
+Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts
+and 1 in the driver. Not reproduced: half precision of weights, prompts and SGD, which loses small updates,
+and round 0, in which all clients train whatever the participation is. Deviations that are quirks:
+- the solver runs in float32; in the released half precision ε = 0.01 gives NaN (`half-solver`);
+- each image and class stops by itself, so no score depends on the rest of the batch (`batch-stop`);
 - a fresh SGD for each client and round (`momentum-leak`).
 """
 
@@ -31,6 +32,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
@@ -46,6 +48,7 @@ class FedOTP(Method):
     quirks = {
         **MOMENTUM_LEAK,
         "batch-stop": "the solver stops all images and classes of a batch at once, by their mean change",
+        "half-solver": "the solver runs in half precision, in which a small eps underflows to NaN",
     }
     image_input = "tokens"
     official = Official(
@@ -83,7 +86,7 @@ class FedOTP(Method):
 
     def similarity(self, text: Tensor, tokens: Tensor) -> Tensor:
         """S. tokens (clients, images, 1 + patches, embed) → (clients, 2, classes, images, patches)"""
-        products = text.flatten(1, 2) @ tokens.flatten(1, 2).transpose(1, 2)  # one matrix product a client
+        products = product(text.flatten(1, 2), tokens.flatten(1, 2).transpose(1, 2))  # one a client
         lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp(min=1e-12)
         products = products.unflatten(2, tokens.shape[1:3]) / lengths[:, None]
         return products.unflatten(1, text.shape[1:3])[..., 1:]
@@ -96,6 +99,8 @@ class FedOTP(Method):
         """
         h, capped = self.hyper, self.hyper.ot == "COT"
         least = (1 - sim.amax(-1, keepdim=True)) / h.eps
+        if self.quirk("half-solver"):
+            sim, least = sim.half(), torch.zeros_like(least, dtype=torch.half)
         kernel = ((sim - 1) / h.eps + least).exp_()
         a, b = 1 / sim.shape[-1], (h.top_percent if capped else 1.0) / 2
         u = torch.ones_like(sim[:, 0])  # (clients, classes, images, patches)
@@ -107,7 +112,7 @@ class FedOTP(Method):
             new_u = new_u.clamp(max=1) if capped else new_u
             new_v = b / (kernel * new_u[:, None]).sum(-1, keepdim=True)
             change = ((new_v - v).abs() * least.exp()).mean(1) if capped else (new_u - u).abs()
-            change = change.mean(-1)  # (clients, classes, images)
+            change = change.float().mean(-1)  # (clients, classes, images)
             if self.quirk("batch-stop"):
                 change = _mean(change, valid)
             u, v = torch.where(going[..., None], new_u, u), torch.where(going[:, None, ..., None], new_v, v)
@@ -115,7 +120,7 @@ class FedOTP(Method):
             going &= ~(change < h.thresh)
             if going.device.type == "cpu" and not going.any():
                 break
-        return kernel * v * u[:, None], sweeps
+        return (kernel * v * u[:, None]).float(), sweeps
 
     def scores(self, text: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         """(clients, images, classes)"""

@@ -3,26 +3,26 @@
 Paper: not found (spec 5); this is the method as its code has it.
 Official code: FedTV (c764c3e), `trainers/fedtv.py`, `fed_utils.py`.
 
-Text: the personal context is σ + B diag(S) A; T and T_σ are the class features of the personal and the shared
-context, T_0 the anchor's. Image: with x the CLIP feature, not normalised, and adapters g(x) = softmax(G2 ReLU(G1 x))
-over the channels, l(x) alike,
+Text: the personal context is σ + B diag(S) A; T and T_σ are the class features of the personal and the
+shared context, T_0 the anchor's. Image: with x the CLIP feature, not normalised, an adapter
+g(x) = softmax(G2 ReLU(G1 x)) over the channels, and l(x) alike,
 
     x_0 = x,  x_g = g(x) ⊙ x,  x_l = l(x) ⊙ x,   w = softmax_j ⟨Wq x + bq, Wk x_j + bk⟩,   fused = Σ_j w_j x_j
 
 and with near = cos(T_0, T_σ) / τ and far = cos(T_0, T) / τ of each class, the local loss is
 
-    CE(cos(fused, T)) + mean over classes of −log( e^near / (e^near + e^far) ) + 0.1 · (‖BᵀB − I‖_F + ‖AAᵀ − I‖_F)
+    CE(cos(fused, T)) + mean of −log( e^near / (e^near + e^far) ) + 0.1 · (‖BᵀB − I‖_F + ‖AAᵀ − I‖_F)
 
 σ, G1 and G2 are sent. The server averages in round 0; later, for each of them by itself, with weights
-proportional to n_i · softmax_i( cos(W_i, W of the server) / τ_s ). ⟨Wq x + bq, bk⟩ is the same for all j, so bk is
-left out of the scores: its gradient is exactly 0, and only weight decay moves it. The adapters have the size of
-the joint space; in the released code that must be the text tower's width.
+proportional to n_i · softmax_i( cos(W_i, W of the server) / τ_s ). ⟨Wq x + bq, bk⟩ is the same for all j,
+so bk is left out of the scores: its gradient is exactly 0, and only weight decay moves it. The adapters
+have the size of the joint space; in the released code that must be the text tower's width.
 
-Undetermined, for want of the paper: the anchor (here that of FedPGP's paper, from which the term comes), the
-weight of the contrastive term (the released `mu` is read and not used), all settings but the released defaults.
-Deviations from the released code, each a quirk:
-- T_0 is "a photo of a {name}."; the code's anchor is the embedding of "X X … X {name}." (`placeholder-anchor`);
-- the fusion's biases stay with their client; there they are in no list, and pass to the next (`bias-leak`);
+Undetermined, for want of the paper: the anchor (here that of FedPGP's paper, from which the term comes),
+the weight of the contrastive term (the released `mu` is read and not used), all settings but the released
+defaults. Deviations from the released code, each a quirk:
+- T_0 is "a photo of a {name}.", there it is "X X … X {name}." (`placeholder-anchor`);
+- the fusion's biases stay with their client, there they pass to the next (`bias-leak`);
 - a fresh SGD for each client and round (`momentum-leak`).
 """
 
@@ -34,6 +34,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt, photo_prompt, text_prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
@@ -76,7 +77,7 @@ class FedTV(Method):
         hyper={"temp": "temperature", "visual_fusion_hidden": "fusion_hidden"},
         variants={"": Variant(quirks=AS_CODE)},
         gradients={"grad_noortho": Variant(hyper={"ortho_weight": 0.0}, quirks=AS_CODE)},
-        noise={"fedtv_orthoinit": (NOISE, "the orthogonality term's direction is noise where B and A are orthonormal")},
+        noise={"fedtv_orthoinit": (NOISE, "B and A are orthonormal: the term's direction is noise")},
         aggregation={
             "similarity_t1.0": Variant(),
             "similarity_t0.1": Variant(hyper={"similarity_temperature": 0.1}),
@@ -126,7 +127,7 @@ class FedTV(Method):
 
     def personal(self, p: Tensors) -> Tensor:
         """σ + B diag(S) A. (clients, n_ctx, width)"""
-        return p["context"] + (p["b"] * p["s"][:, None]) @ p["a"]
+        return p["context"] + product(p["b"] * p["s"][:, None], p["a"])
 
     @cached_property
     def anchor(self) -> Tensor:
@@ -147,21 +148,21 @@ class FedTV(Method):
 
     def attention(self, p: Tensors, x: Tensor, adapter: str) -> Tensor:
         """What the adapter "global" or "local" keeps of each channel. (clients, images, embed) → the same"""
-        hidden = (x @ p[f"{adapter}_1"].transpose(1, 2)).relu()
-        return (hidden @ p[f"{adapter}_2"].transpose(1, 2)).softmax(-1)
+        hidden = product(x, p[f"{adapter}_1"].transpose(1, 2)).relu()
+        return product(hidden, p[f"{adapter}_2"].transpose(1, 2)).softmax(-1)
 
     def fused(self, p: Tensors, x: Tensor) -> Tensor:
         """The dynamic fusion, not normalised. (clients, images, embed) → the same"""
         views = torch.stack([x, self.attention(p, x, "global") * x, self.attention(p, x, "local") * x], dim=1)
-        query = x @ p["query"].transpose(1, 2) + p["query_bias"][:, None]  # (clients, images, hidden)
-        keys = views.flatten(1, 2) @ p["key"].transpose(1, 2)  # (clients, 3 * images, hidden)
+        query = product(x, p["query"].transpose(1, 2)) + p["query_bias"][:, None]  # (clients, images, hidden)
+        keys = product(views.flatten(1, 2), p["key"].transpose(1, 2))  # (clients, 3 * images, hidden)
         scores = (query[:, None] * keys.unflatten(1, views.shape[1:3])).sum(-1)  # (clients, 3, images)
         return (scores.softmax(1)[..., None] * views).sum(1)
 
     def orthogonality(self, p: Tensors) -> Tensor:
         """‖BᵀB − I‖_F + ‖AAᵀ − I‖_F, not squared. (clients,)"""
         unit = torch.eye(self.hyper.bottleneck, device=p["b"].device)
-        grams = p["b"].transpose(1, 2) @ p["b"], p["a"] @ p["a"].transpose(1, 2)
+        grams = product(p["b"].transpose(1, 2), p["b"]), product(p["a"], p["a"].transpose(1, 2))
         b, a = (torch.linalg.vector_norm(gram - unit, dim=(1, 2)) for gram in grams)
         return b + a
 

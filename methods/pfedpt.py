@@ -7,7 +7,7 @@ choice) the shared part is a text context as PromptFL's. Its place can be taken 
 
     ctx      [SOS] [v_1] … [v_16] {name} . [EOT], averaged: 8,192 floats on ViT-B/16
     none     nothing: "a photo of a {name}." and the prompt alone; no federation, a lower bound
-    visual   low-rank updates (rank 2) of queries, keys and values of the image tower, both factors averaged with
+    visual   low-rank updates (rank 2) of queries, keys and values of the image tower, both factors averaged,
              AdamW as in pLoRA, "a photo of a {name}.": a shared image model that learns to read the prompts
 
 The specification's fourth, the whole image tower, is left out: it is not parameter-efficient (86 million
@@ -55,13 +55,13 @@ class PFedPT(Method):
     shared = SHARED["ctx"]
     quirks = {
         **MOMENTUM_LEAK,
-        "one-channel-prompt": "the prompt has one channel for red, green and blue, as released for Tiny-ImageNet",
+        "one-channel-prompt": "one channel for red, green and blue, as released for Tiny-ImageNet",
     }
     image_input = "pixels"
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens; pad: width of the border in pixels, None: a 16th of the side; start: of the prompt;
-        prompt_lr, prompt_momentum: its SGD; prompt_epochs: its local epochs, None: `local_epochs`; shared: see above;
+        """n_ctx: learned tokens; shared: see above; pad: width of the border, None: a 16th of the side; start:
+        of the prompt; prompt_lr, prompt_momentum: its SGD; prompt_epochs: its epochs, None: `local_epochs`;
         rank, visual_lr, visual_weight_decay: of the low-rank updates of `visual`.
         """
 
@@ -82,21 +82,21 @@ class PFedPT(Method):
         h, side = self.hyper, self.clip.preprocess.size
         self.side, self.pad = side, h.pad or max(round(side / 16), 1)
         if 2 * self.pad >= side:
-            raise FedbenchError(f"{self.name}: pad = {self.pad}: twice that must be less than the side, {side} pixels")
+            raise FedbenchError(f"{self.name}: pad = {self.pad}: twice that must be below the side, {side}")
         if h.shared == "none" and h.prompt_epochs == 0:
             raise FedbenchError(f"{self.name}: prompt_epochs = 0 with shared = none leaves nothing to train")
         self.shared = SHARED[h.shared]
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]; or a photo of each class."""
-        tokenize = self.clip.text.tokenize
+        tokenize, n_ctx = self.clip.text.tokenize, self.hyper.n_ctx
         if self.hyper.shared != "ctx":
             return [photo_prompt(tokenize, name) for name in classnames]
-        return [context_prompt(tokenize, name.replace("_", " "), n_ctx=self.hyper.n_ctx) for name in classnames]
+        return [context_prompt(tokenize, name.replace("_", " "), n_ctx=n_ctx) for name in classnames]
 
     def init(self, rng: torch.Generator) -> Tensors:
-        """context: (n_ctx, width), or a: (blocks, 3, rank, width), b: (blocks, 3, width, rank); up, down: (channels,
-        pad, side), left, right: (channels, side - 2 pad, pad)
+        """context: (n_ctx, width), or a: (blocks, 3, rank, width), b: (blocks, 3, width, rank);
+        up, down: (channels, pad, side), left, right: (channels, side - 2 pad, pad)
         """
         h, pad, side = self.hyper, self.pad, self.side
         tensors: Tensors = {}
@@ -114,7 +114,7 @@ class PFedPT(Method):
         return tensors
 
     def optimizer(self, name: str) -> Optimizer:
-        """The prompt's SGD stays with the client; the shared part's optimiser is fresh for each client and round."""
+        """The prompt's SGD stays with the client, the shared part's is fresh for each client and round."""
         h = self.hyper
         if name in BORDER:
             return Optimizer(lr=h.prompt_lr, momentum=h.prompt_momentum, weight_decay=0.0, state="kept")
@@ -128,7 +128,7 @@ class PFedPT(Method):
         return [BORDER] * first + [self.shared] * (local_epochs if self.shared else 0)
 
     def border(self, p: Tensors) -> Tensor:
-        """What is added to an image: the prompt around an interior of zeros. (clients, channels, side, side)"""
+        """What is added to an image: the prompt around zeros. (clients, channels, side, side)"""
         inner = p["left"].new_zeros(*p["left"].shape[:-1], self.side - 2 * self.pad)
         middle = torch.cat([p["left"], inner, p["right"]], dim=-1)
         return torch.cat([p["up"], middle, p["down"]], dim=-2)

@@ -55,16 +55,17 @@ class PLoRA(Method):
     """Low-rank updates of both towers, one factor averaged."""
 
     paper = (
-        "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, ECAI 2025"
+        "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, "
+        "ECAI 2025"
     )
     shared = SHARED["B"]
     quirks = {
-        "momentum-leak": "one AdamW serves all clients: its moments go from client to client and from round to round"
+        "momentum-leak": "one AdamW serves all clients: its moments go from client to client, round to round"
     }
     image_input = "pixels"
 
     class Hyper(Settings):
-        """rank: r; alpha: α; dropout: of the low-rank input, in 256ths; shared_factor: what the server averages."""
+        """rank: r; alpha: α; dropout: of the updates' input, in 256ths; shared_factor: what is averaged."""
 
         lr: PositiveFloat = 2e-4
         weight_decay: NonNegativeFloat = 1e-2
@@ -97,7 +98,7 @@ class PLoRA(Method):
         return tensors
 
     def lora(self, p: Tensors, tower: str, *, seeds: Tensor | None, positions: Tensor | None = None) -> LoRA:
-        """The updates of a tower, with dropout where there are seeds. positions: of the text's tokens. (tokens,)"""
+        """A tower's updates; dropout where there are seeds. positions: of the text's tokens, (tokens,)"""
         scale, drop = self.hyper.alpha / self.hyper.rank**0.5, None
         if seeds is not None and probability(self.hyper.dropout):
             scale /= 1 - probability(self.hyper.dropout)
@@ -105,7 +106,7 @@ class PLoRA(Method):
         return LoRA(p[f"{tower}_a"], p[f"{tower}_b"], scale=scale, drop=drop)
 
     def _drop(self, block: int, h: Tensor, *, seeds: Tensor, positions: Tensor | None) -> Tensor:
-        """h (clients or 1, sequences, tokens, width) with entries set to zero; the scale makes up for them."""
+        """h (clients or 1, sequences, tokens, width) with entries set to 0; the scale makes up for them."""
         if positions is None:
             mask = dropped(seeds, 2 * block, tuple(h.shape[1:]), self.hyper.dropout)
         else:
@@ -113,7 +114,9 @@ class PLoRA(Method):
             mask = dropped(seeds, 2 * block + 1, places, self.hyper.dropout)[:, None, positions]
         return h.masked_fill(mask, 0)
 
-    def scores(self, p: Tensors, images: Tensor, classnames: Sequence[str], seeds: Tensor | None = None) -> Tensor:
+    def scores(
+        self, p: Tensors, images: Tensor, classnames: Sequence[str], seeds: Tensor | None = None
+    ) -> Tensor:
         """Scores with dropout where there are seeds. (clients, n, classes)"""
         tree = self.tree(classnames)
         text = self.encode(tree, hooks=self.lora(p, "text", seeds=seeds, positions=tree.positions))[:, 0]

@@ -121,10 +121,10 @@ def test_the_own_split_is_80_20_in_every_domain_and_class_and_never_changes(tmp_
     assert set(counts.values()) == {4}
     assert len(counts) == 4
     assert paths(dataset, "test") == [
-        ("ink/ball_pen/image_0003.jpg", 0, "ink"),
-        ("ink/quill/image_0004.jpg", 1, "ink"),
-        ("lead/ball_pen/image_0003.jpg", 0, "lead"),
-        ("lead/quill/image_0002.jpg", 1, "lead"),
+        ("ink/ball_pen/image_0000.jpg", 0, "ink"),
+        ("ink/quill/image_0001.jpg", 1, "ink"),
+        ("lead/ball_pen/image_0004.jpg", 0, "lead"),
+        ("lead/quill/image_0004.jpg", 1, "lead"),
     ]
 
 

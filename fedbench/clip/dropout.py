@@ -13,7 +13,7 @@ LEVELS = 256
 
 
 def _mix(x: Tensor) -> Tensor:
-    """Hash 32-bit numbers, held in int64 where nothing overflows: each bit of x turns about half of the result's."""
+    """Hash 32-bit numbers, held in int64 where nothing overflows: a bit of x turns half of the result's."""
     x = ((x >> 16) ^ x) * 0x45D9F3B & BITS
     x = ((x >> 16) ^ x) * 0x45D9F3B & BITS
     return (x >> 16) ^ x

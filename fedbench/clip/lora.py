@@ -9,14 +9,16 @@ from fedbench.clip.blocks import Hooks, product
 
 
 class LoRA(Hooks):
-    """Adds scale · B A h to the queries, keys and values of every block. Nothing is merged into the weights."""
+    """Adds scale · B A h to the queries, keys and values of every block; nothing is merged into weights."""
 
-    def __init__(self, a: Tensor, b: Tensor, *, scale: float, drop: Callable[[int, Tensor], Tensor] | None = None):
+    def __init__(
+        self, a: Tensor, b: Tensor, *, scale: float, drop: Callable[[int, Tensor], Tensor] | None = None
+    ):
         """
         Args:
             a: from the block's input down. (clients, blocks, 3, rank, width)
             b: up to queries, keys and values. (clients, blocks, 3, width, rank)
-            drop: what becomes of h (clients or 1, sequences, tokens, width) in a block before A; None: nothing.
+            drop: what becomes of h (clients or 1, sequences, tokens, width) in a block before A.
         """
         self.a, self.b, self.scale, self.drop = a, b, scale, drop
 
