@@ -181,7 +181,7 @@ def train_plain(
             x.requires_grad_(name in names)
         for pixels, labels in batches:
             total = sum(plain_losses(method, p, pixels, labels, received=received, seed=next(counter)).values())
-            for name, gradient in zip(names, torch.autograd.grad(total.sum(), [p[n] for n in names]), strict=True):  # type: ignore[union-attr]
+            for name, gradient in zip(names, torch.autograd.grad(total.sum(), [p[n] for n in names], materialize_grads=True), strict=True):  # type: ignore[union-attr]
                 p[name].grad = gradient
                 optimizers[name].step()
     if kept is not None:

@@ -43,15 +43,14 @@ def seen(method, n=5):
 
 def sizes(layers=12, text_layers=12):
     """The sizes of ViT-B/16, and a tokeniser of whole words."""
-    text = SimpleNamespace(
-        width=512, blocks=range(text_layers), tokenize=str.split, embed=lambda words: torch.zeros(len(words), 512)
-    )
+    text = SimpleNamespace(width=512, blocks=range(text_layers), tokenize=str.split)
+    text.embed = lambda words: torch.zeros(len(words), 512)
     return SimpleNamespace(text=text, image=SimpleNamespace(width=768, blocks=range(layers)))
 
 
 @pytest.fixture
 def inputs(monkeypatch):
-    """Inputs of the blocks of both towers, as they are recorded: (tower's number of tokens, block) to tensor."""
+    """Inputs of the blocks of the towers that run: (number of tokens, block) to tensor."""
     recorded = {}
     replace = DeepTokens.tokens
 
