@@ -25,7 +25,10 @@ def cifar(tmp_path: Path) -> Path:
 
 def test_items_and_pixels_are_torchvisions(cifar: Path) -> None:
     dataset = CIFAR10(cifar, allow_missing=True)
-    raw = [pickle.loads((cifar / FOLDER / f"data_batch_{n}").read_bytes(), encoding="latin1") for n in range(1, 6)]
+    raw = [
+        pickle.loads((cifar / FOLDER / f"data_batch_{n}").read_bytes(), encoding="latin1")
+        for n in range(1, 6)
+    ]
     data = np.vstack([entry["data"] for entry in raw]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     targets = [label for entry in raw for label in entry["labels"]]
     assert [item.label for item in dataset.parts["train"]] == targets
@@ -42,7 +45,9 @@ def test_missing_images_are_counted_and_missing_batches_named(cifar: Path) -> No
     with pytest.raises(FedbenchError, match=r"cifar10: 59976 of 60000 images are missing in .*; complete"):
         CIFAR10(cifar)
     (cifar / FOLDER / "data_batch_3").unlink()
-    with pytest.raises(FedbenchError, match=r"59980 of 60000 images are missing in .* \(data_batch_3\); .*allow-m"):
+    with pytest.raises(
+        FedbenchError, match=r"59980 of 60000 images are missing in .* \(data_batch_3\); .*allow-m"
+    ):
         CIFAR10(cifar)
     dataset = CIFAR10(cifar, allow_missing=True)
     assert dataset.missing == 59980
@@ -57,7 +62,9 @@ def test_missing_images_are_counted_and_missing_batches_named(cifar: Path) -> No
 def test_class_names_are_checked_against_the_meta_file(cifar: Path) -> None:
     names = [*CIFAR10.classnames[:-2], "truck", "ship"]
     (cifar / FOLDER / "batches.meta").write_bytes(python2_pickle({"label_names": names}))
-    with pytest.raises(FedbenchError, match=r"'label_names' in .*batches.meta are not this dataset's 10 class names"):
+    with pytest.raises(
+        FedbenchError, match=r"'label_names' in .*batches.meta are not this dataset's 10 class names"
+    ):
         CIFAR10(cifar, allow_missing=True)
     (cifar / FOLDER / "batches.meta").unlink()
     with pytest.raises(FedbenchError, match=r"batches.meta cannot be read: No such file"):
@@ -78,7 +85,9 @@ def test_class_names_are_checked_against_the_meta_file(cifar: Path) -> None:
 )
 def test_a_damaged_batch_is_refused(content: dict[str, Any], cifar: Path) -> None:
     (cifar / FOLDER / "data_batch_2").write_bytes(pickle.dumps(content))
-    with pytest.raises(FedbenchError, match=r"cifar10: batch .*data_batch_2 is damaged: no \(images, 3072\) bytes"):
+    with pytest.raises(
+        FedbenchError, match=r"cifar10: batch .*data_batch_2 is damaged: no \(images, 3072\) bytes"
+    ):
         CIFAR10(cifar, allow_missing=True)
 
 

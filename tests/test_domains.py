@@ -47,7 +47,10 @@ def paths(dataset: DomainDataset, part: str) -> list[tuple[str, int, str]]:
 
 
 def test_pickles_give_the_split_in_their_order(fedbn: Path) -> None:
-    pair = (np.array(["pens/ink/quill/image_0002.jpg", "pens/ink/ball_pen/image_0000.jpg"]), ["quill", "ball_pen"])
+    pair = (
+        np.array(["pens/ink/quill/image_0002.jpg", "pens/ink/ball_pen/image_0000.jpg"]),
+        ["quill", "ball_pen"],
+    )
     write(fedbn, pair)
     dataset = Pens(fedbn)
     assert (dataset.source, dataset.missing, dataset.domains) == ("official", 0, ("ink", "lead"))
@@ -130,7 +133,9 @@ def test_the_own_split_is_80_20_in_every_domain_and_class_and_never_changes(tmp_
 
 def test_an_incomplete_tree_needs_allow_missing(tmp_path: Path) -> None:
     domain_folders(tmp_path / "pens", ("ink",), Pens.classnames)
-    with pytest.raises(FedbenchError, match=r"pens: 10 of 20 images are missing .* 10 that exist: --allow-missing"):
+    with pytest.raises(
+        FedbenchError, match=r"pens: 10 of 20 images are missing .* 10 that exist: --allow-missing"
+    ):
         Pens(tmp_path)
     dataset = Pens(tmp_path, allow_missing=True)
     assert (dataset.missing, len(dataset.domain_parts("lead")["train"])) == (10, 0)
@@ -142,7 +147,9 @@ def test_an_incomplete_tree_needs_allow_missing(tmp_path: Path) -> None:
 
 def test_listed_images_that_are_missing_are_named(fedbn: Path) -> None:
     (fedbn / "pens/lead/quill/image_0004.jpg").unlink()
-    with pytest.raises(FedbenchError, match=r"pens: 1 of 20 images are missing .*\(lead/quill/image_0004.jpg\)"):
+    with pytest.raises(
+        FedbenchError, match=r"pens: 1 of 20 images are missing .*\(lead/quill/image_0004.jpg\)"
+    ):
         Pens(fedbn)
     dataset = Pens(fedbn, allow_missing=True)
     assert (dataset.missing, len(dataset.parts["test"])) == (1, 3)
@@ -150,7 +157,9 @@ def test_listed_images_that_are_missing_are_named(fedbn: Path) -> None:
 
 def test_two_folders_of_one_class_are_refused(fedbn: Path) -> None:
     image(fedbn / "pens/ink/ballpen/x.jpg")
-    with pytest.raises(FedbenchError, match=r"'ink/ball_?pen' and 'ink/ball_?pen' in .* are both ink/ball_pen"):
+    with pytest.raises(
+        FedbenchError, match=r"'ink/ball_?pen' and 'ink/ball_?pen' in .* are both ink/ball_pen"
+    ):
         Pens(fedbn)
 
 
@@ -160,11 +169,17 @@ GOOD = "pens/ink/quill/image_0000.jpg"
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        (([GOOD], ["ball_pen"]), "is listed as ink, ball_pen, and lies in ink, quill; labels and folders must agree"),
+        (
+            ([GOOD], ["ball_pen"]),
+            "is listed as ink, ball_pen, and lies in ink, quill; labels and folders must agree",
+        ),
         ((["pens/lead/quill/image_0000.jpg"], ["quill"]), "is listed as ink, quill, and lies in lead, quill"),
         (([GOOD], ["crayon"]), "'crayon' is no class of pens"),
         (([GOOD, GOOD], ["quill", "quill"]), "is listed twice"),
-        ((["pens/ink/quill/image_0004.jpg"], ["quill"]), "image_0004.jpg' is listed twice"),  # and in the test
+        (
+            (["pens/ink/quill/image_0004.jpg"], ["quill"]),
+            "image_0004.jpg' is listed twice",
+        ),  # and in the test
         ((["/etc/ink/quill/x.jpg"], ["quill"]), "is not pens/DOMAIN/CLASS/FILE"),
         ((["pens/../ink/quill/x.jpg"], ["quill"]), "is not pens/DOMAIN/CLASS/FILE"),
         ((["pens/quill/x.jpg"], ["quill"]), "is not pens/DOMAIN/CLASS/FILE"),

@@ -280,7 +280,9 @@ def test_without_allow_missing_nothing_is_decoded(coop: Path, monkeypatch: pytes
     assert (dataset.unreadable, len(dataset.parts["test"]), opened) == (0, 4, [])
 
 
-def test_an_image_is_decoded_once_a_process_unless_it_changes(coop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_decoded_once_a_process_unless_it_changes(
+    coop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert Small(coop, allow_missing=True).unreadable == 0
     opened: list[str] = []
     original = PILImage.open

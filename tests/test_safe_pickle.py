@@ -47,7 +47,9 @@ def test_plain_content_comes_back(content: Any, protocol: int, tmp_path: Path) -
 
 
 def test_pickles_of_python_2_are_read_as_the_standard_library_reads_them(tmp_path: Path) -> None:
-    raw = python2_pickle({"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2], "name": "\xe9"})
+    raw = python2_pickle(
+        {"data": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": [1, 2], "name": "\xe9"}
+    )
     expected = pickle.loads(raw, encoding="latin1")  # of our own bytes
     read = safe_pickle.load(written(tmp_path, raw))
     assert isinstance(read, dict)
@@ -113,7 +115,7 @@ def test_other_callables_are_refused_by_name(
         safe_pickle.load(written(tmp_path, raw))
 
 
-FORGED_DTYPE = (  # an array of "integers" whose type is told afterwards that it holds objects: pointers, to numpy
+FORGED_DTYPE = (  # an array of objects that has bytes for content: to numpy, pointers
     b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x01\x85"
     b"cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     b"\x89U\x08\x41\x41\x41\x41\x41\x41\x41\x41tb."

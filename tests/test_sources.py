@@ -53,7 +53,9 @@ def test_train_and_test_folders_are_a_split_and_no_domains(tmp_path: Path) -> No
     assert [len(dataset.parts[part]) for part in ("train", "val", "test")] == [12, 0, 4]
     assert all(item.key.startswith("test/") for item in dataset.parts["test"])
     (tmp_path / "birds/test").rename(tmp_path / "birds/valid")
-    with pytest.raises(FedbenchError, match=r"its folders are train, valid; for a split, name them train, test"):
+    with pytest.raises(
+        FedbenchError, match=r"its folders are train, valid; for a split, name them train, test"
+    ):
         made(f"folder:{tmp_path / 'birds'}")
 
 
@@ -76,10 +78,14 @@ def test_a_canonical_name_finds_its_folder_again(birds: Path) -> None:
     assert path is not None
     again = make_dataset(name, Path(), allow_missing=False, folders={name: path})
     assert (again.name, again.parts) == (name, made(f"folder:{birds}").parts)
-    with pytest.raises(FedbenchError, match=rf"dataset {name}: its folder is not known here; name it: --datasets f"):
+    with pytest.raises(
+        FedbenchError, match=rf"dataset {name}: its folder is not known here; name it: --datasets f"
+    ):
         made(name)
     image(birds / "owl/one more.jpg")
-    with pytest.raises(FedbenchError, match=rf"dataset {name}: the images in its folder have changed, it is folder-"):
+    with pytest.raises(
+        FedbenchError, match=rf"dataset {name}: the images in its folder have changed, it is folder-"
+    ):
         make_dataset(name, Path(), allow_missing=False, folders={name: path})
 
 

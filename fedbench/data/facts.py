@@ -17,7 +17,16 @@ a split file is missing, `bench data verify` says which split is used instead ([
 |---|---|---|---|---|---|---|
 """
 NOTES = """
-Domains, in their fixed order:
+Splits where there is no split file:
+
+- all images of a class, shuffled with a fixed seed and cut 50/20/30 (`own`): Caltech101, DTD, EuroSAT, Flowers102,
+  Food101, and SUN397 without its lists;
+- the official test images, and a fifth of the official training images for validation (`official`): OxfordPets,
+  StanfordCars, SUN397 (partition 01), UCF101 (split 01);
+- the official split (`official`): FGVCAircraft, CIFAR-10, CIFAR-100, ImageNet (`val` is the test set);
+- FedBN's pickles (`official`), else 80/20 per domain and class (`own`): Office-Caltech10, DomainNet; PACS always `own`.
+
+Domains, in their fixed order (a dataset's `parts` have all of them, except that those of `shapes` are its photos):
 
 """
 FOLDER = """
@@ -42,7 +51,7 @@ def facts(dataset: type[Dataset], root: Path | None = None) -> dict[str, str]:
         "name": dataset.name if dataset.image_folders or dataset.n_classes else f"{dataset.name}:PATH",
         "title": dataset.title,
         "classes": str(dataset.n_classes or "any"),
-        "train / val / test": counts(dataset.published),
+        "train / val / test": counts(dataset),
         "folders": ", ".join(dataset.image_folders) or "none",
         "split file": getattr(dataset, "split_file", ""),
         "prepare": "downloads" if dataset.torchvision else "says how" if dataset.image_folders else "",
@@ -59,18 +68,20 @@ def on_disk(dataset: type[Dataset], root: Path) -> str:
     return next((folder for folder in dataset.image_folders if (root / folder).is_dir()), "")
 
 
-def counts(published: tuple[int, ...]) -> str:
-    """`4128 / 1649 / 2465`, or nothing."""
-    return " / ".join(map(str, published)) if published else ""
+def counts(dataset: type[Dataset]) -> str:
+    """`4128 / 1649 / 2465`, or nothing; "about", where nobody could check it."""
+    about = "" if dataset.published_sure else "about "
+    return about + " / ".join(map(str, dataset.published)) if dataset.published else ""
 
 
 def page() -> str:
-    """The content of docs/datasets.md."""
-    return PAGE + "".join(_lines()) + NOTES + "".join(_domains()) + FOLDER + "".join(_downloads())
+    """The content of docs/datasets.md: the datasets of this project, not those of plug-ins."""
+    own = [dataset for dataset in datasets() if dataset.__module__.startswith("fedbench.datasets.")]
+    return PAGE + "".join(_lines(own)) + NOTES + "".join(_domains(own)) + FOLDER + "".join(_downloads(own))
 
 
-def _lines() -> Iterator[str]:
-    for dataset in datasets():
+def _lines(own: list[type[Dataset]]) -> Iterator[str]:
+    for dataset in own:
         row = facts(dataset)
         for code in ("name", "split file"):
             row[code] = f"`{row[code]}`" if row[code] else ""
@@ -78,14 +89,14 @@ def _lines() -> Iterator[str]:
         yield f"| {' | '.join(row.values())} |\n"
 
 
-def _domains() -> Iterator[str]:
-    for dataset in datasets():
+def _domains(own: list[type[Dataset]]) -> Iterator[str]:
+    for dataset in own:
         if dataset.domains:
             yield f"- `{dataset.name}`: {', '.join(dataset.domains)}\n"
 
 
-def _downloads() -> Iterator[str]:
-    for dataset in datasets():
+def _downloads(own: list[type[Dataset]]) -> Iterator[str]:
+    for dataset in own:
         if dataset.download and not dataset.torchvision:
             yield f"- `{dataset.name}`: {dataset.download}\n"
 

@@ -89,8 +89,8 @@ def _download(name: str, root: Path) -> None:
 def _resuming() -> Iterator[None]:
     """Let torchvision's downloads go on where they stopped; without this it starts a file of gigabytes anew.
 
-    It replaces the one function of torchvision that reads from the network, while the block runs. A torchvision
-    without that function downloads in its own way.
+    It replaces the one function of torchvision that reads from the network, while the block runs. A
+    torchvision without that function downloads in its own way.
     """
     from torchvision.datasets import utils
 

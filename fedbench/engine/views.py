@@ -81,24 +81,33 @@ class ViewCache:
         if self.kind == "pixels":
             return
         unique = {self._id(item): item for item in items}
-        if all(unique.keys() <= self._table(view)[0].keys() for view in views):
+        if not self._missing(unique, views):
             return
         lock = FileLock(self.folder / "lock")
-        if lock.is_locked or not _acquired(lock):
+        if not _acquired(lock):
             self.say(f"waiting for another process that fills {self.folder.name}'s feature cache")
             lock.acquire()
         try:
-            for done, view in enumerate(views):
-                self._tables.pop(view, None)  # another process may have written it meanwhile
-                index, _ = self._table(view)
-                missing = {i: item for i, item in unique.items() if i not in index}
-                if missing:
-                    self._extend(view, list(missing), self._compute(list(missing.values()), view))
-                self.progress("features", done + 1, len(views))
+            self._tables.clear()  # another process may have written meanwhile
+            missing = self._missing(unique, views)
+            total, done = sum(len(items) for items in missing.values()), 0
+
+            def advance(images: int) -> None:
+                nonlocal done
+                done += images
+                self.progress("features", done, total)
+
+            for view, absent in missing.items():
+                self._extend(view, list(absent), self._compute(list(absent.values()), view, advance))
         finally:
             lock.release()
 
-    def _compute(self, items: Sequence[Item], view: int) -> Tensor:
+    def _missing(self, unique: dict[int, Item], views: Sequence[int]) -> dict[int, dict[int, Item]]:
+        """For each view that lacks some, the items that it lacks."""
+        lacking = {view: {i: x for i, x in unique.items() if i not in self._table(view)[0]} for view in views}
+        return {view: absent for view, absent in lacking.items() if absent}
+
+    def _compute(self, items: Sequence[Item], view: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
         to, parts, unreadable = self.clip.preprocess, [], []
 
         def prepare(item: Item) -> Tensor | FedbenchError:
@@ -117,6 +126,7 @@ class ViewCache:
                 if not unreadable:  # else only look for more of them, to name their number
                     pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)]).to(self.clip.device)
                     parts.append(self.clip.image_input(pixels, self.kind).cpu())
+                advance(len(prepared))
         if unreadable:
             raise FedbenchError(f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}")
         return torch.cat(parts)

@@ -223,9 +223,9 @@ def _named(cls: type[Method], prefix: str, tensors: Tensors) -> dict[str, np.nda
     for name, x in tensors.items():
         theirs, row = official_name(cls, name)
         if row is None:
-            named[f"{prefix}/{theirs}"] = x[0].numpy()
+            named[f"{prefix}/{theirs}"] = x[0].numpy().copy()
         else:
-            rows.setdefault(theirs, {})[row] = named[f"{prefix}/{theirs}[{row}]"] = x[0].numpy()
+            rows.setdefault(theirs, {})[row] = named[f"{prefix}/{theirs}[{row}]"] = x[0].numpy().copy()
     return named | {f"{prefix}/{theirs}": np.stack([r[i] for i in sorted(r)]) for theirs, r in rows.items()}
 
 

@@ -57,7 +57,9 @@ def test_verify_names_missing_and_unreadable_images_and_fails(dtd: Path) -> None
     result = bench("verify", "--data-root", dtd)
     assert result.exit_code == 1
     assert isinstance(result.exception, FedbenchError)
-    assert str(result.exception) == "1 of 2 datasets are not as they should be: dtd"  # the other one is shapes
+    assert (
+        str(result.exception) == "1 of 2 datasets are not as they should be: dtd"
+    )  # the other one is shapes
     assert "dtd: 1 images are missing (banded/image_0001.jpg)" in result.output
     assert "dtd: 1 images are unreadable (banded/image_0000.jpg)" in result.output
     row = next(line.split() for line in result.output.splitlines() if line.startswith(" dtd"))
@@ -99,7 +101,10 @@ def test_verify_of_a_name_that_is_not_on_disk_fails(tmp_path: Path) -> None:
 
 
 def test_verify_of_an_unknown_name_says_so(tmp_path: Path) -> None:
-    assert str(bench("verify", "dtt", "--data-root", tmp_path).exception) == "unknown dataset 'dtt'; did you mean dtd?"
+    assert (
+        str(bench("verify", "dtt", "--data-root", tmp_path).exception)
+        == "unknown dataset 'dtt'; did you mean dtd?"
+    )
 
 
 def test_verify_takes_a_folder(tmp_path: Path) -> None:
@@ -112,7 +117,11 @@ def test_verify_takes_a_folder(tmp_path: Path) -> None:
 def test_verify_of_the_real_images(shared: Path) -> None:
     result = bench("verify", "--data-root", shared / "data")
     assert str(result.exception).startswith("7 of 8 datasets are not as they should be: ")
-    rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.startswith(" ") and line.strip()}
+    rows = {
+        line.split()[0]: line.split()
+        for line in result.output.splitlines()
+        if line.startswith(" ") and line.strip()
+    }
     assert rows["caltech101"][1:] == [
         "incomplete", "CoOp's", "14b0f8701c986140", "100", "500", "188", "312", "7242", "0",
     ]  # fmt: skip

@@ -51,7 +51,7 @@ class Server:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
 
 def packed(folder: Path) -> bytes:
@@ -85,14 +85,17 @@ def test_downloads_unpacks_and_keeps(server: Server, tmp_path: Path) -> None:
     root = tmp_path / "data"
     dataset = prepare("dtd", root)
     assert (dataset.source, dataset.missing, sum(map(len, dataset.parts.values()))) == ("own", 0, 8)
-    assert server.asked == ["all"]
+    asked = len(server.asked)
+    assert asked
     prepare("dtd", root)
-    assert server.asked == ["all"]  # nothing to do
+    assert len(server.asked) == asked  # nothing to do
 
 
 def test_an_interrupted_download_goes_on(server: Server, tmp_path: Path) -> None:
     server.stop_after = 500
-    with pytest.raises(FedbenchError, match=r"dtd was not downloaded, .*; run the same command again to go on, or"):
+    with pytest.raises(
+        FedbenchError, match=r"dtd was not downloaded, .*; run the same command again to go on, or"
+    ):
         prepare("dtd", tmp_path / "data")
     server.stop_after = 0
     assert prepare("dtd", tmp_path / "data").missing == 0
@@ -115,9 +118,13 @@ def test_a_complete_part_is_taken_as_it_is(server: Server, tmp_path: Path) -> No
     assert prepare("dtd", tmp_path / "data").missing == 0
 
 
-def test_a_wrong_checksum_is_an_error_and_the_next_attempt_starts_anew(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_checksum_is_an_error_and_the_next_attempt_starts_anew(
+    server: Server, tmp_path: Path
+) -> None:
     whole, server.content = server.content, server.content[:-1] + b"x"
-    with pytest.raises(FedbenchError, match=r"dtd: the download is damaged \(.*\); run the same command again, or"):
+    with pytest.raises(
+        FedbenchError, match=r"dtd: the download is damaged \(.*\); run the same command again, or"
+    ):
         prepare("dtd", tmp_path / "data")
     server.content = whole
     assert prepare("dtd", tmp_path / "data").missing == 0
@@ -174,7 +181,9 @@ def test_what_torchvision_cannot_download_is_asked_for(name: str, place: str, tm
 
 def test_an_incomplete_folder_is_not_downloaded_over(server: Server, tmp_path: Path) -> None:
     image(tmp_path / "data/dtd/images/banded/0.jpg")
-    with pytest.raises(FedbenchError, match=r"dtd: 7 of 8 images are missing .*; or remove .*/dtd/images and prepare"):
+    with pytest.raises(
+        FedbenchError, match=r"dtd: 7 of 8 images are missing .*; or remove .*/dtd/images and prepare"
+    ):
         prepare("dtd", tmp_path / "data")
     assert server.asked == []
 

@@ -1,4 +1,4 @@
-"""Every dataset in every layout: a small tree in the true formats gives the same classes, items and labels."""
+"""Every dataset in every layout: small trees in the true formats give the same classes and items."""
 
 from collections import Counter
 from pathlib import Path
@@ -61,7 +61,9 @@ def test_every_dataset_has_a_tree() -> None:
 def test_classes_counts_and_source(name: str, folder: str, tmp_path: Path) -> None:
     dataset = made(name, trees.plant(name, folder, tmp_path))
     source, classes, counts = EXPECTED[name]
-    names: tuple[str, ...] | int = dataset.classnames if isinstance(classes, tuple) else len(dataset.classnames)
+    names: tuple[str, ...] | int = (
+        dataset.classnames if isinstance(classes, tuple) else len(dataset.classnames)
+    )
     assert (dataset.source, names) == (source, classes)
     assert tuple(len(dataset.parts[part]) for part in ("train", "val", "test")) == counts
     assert dataset.unreadable == 0
@@ -70,7 +72,9 @@ def test_classes_counts_and_source(name: str, folder: str, tmp_path: Path) -> No
     assert dataset.open(dataset.parts["test"][-1]).mode == "RGB"
 
 
-@pytest.mark.parametrize(("name", "folder"), [(n, f) for n, f in LAYOUTS if f != DATASETS[n].image_folders[0]])
+@pytest.mark.parametrize(
+    ("name", "folder"), [(n, f) for n, f in LAYOUTS if f != DATASETS[n].image_folders[0]]
+)
 def test_all_layouts_give_the_same_items(name: str, folder: str, tmp_path: Path) -> None:
     first = made(name, trees.plant(name, DATASETS[name].image_folders[0], tmp_path / "first"))
     other = made(name, trees.plant(name, folder, tmp_path / "other"))
@@ -81,14 +85,21 @@ def test_all_layouts_give_the_same_items(name: str, folder: str, tmp_path: Path)
 def test_counts_of_the_published_split_add_up(name: str) -> None:
     cls = DATASETS[name]
     assert cls.n_classes > 1
-    if name not in ("pacs", "sun397", "cifar10", "cifar100"):  # no published split; 100 of each class; no size
+    if name not in (
+        "pacs",
+        "sun397",
+        "cifar10",
+        "cifar100",
+    ):  # no published split; 100 of each class; no size
         assert sum(cls.published) == cls.size
 
 
 @pytest.mark.parametrize("name", ["oxford_pets", "flowers102", "fgvc_aircraft", "stanford_cars"])
 def test_images_without_any_list_name_the_lists(name: str, tmp_path: Path) -> None:
     trees.image(tmp_path / DATASETS[name].image_folders[0] / "cars_train/1.jpg")
-    with pytest.raises(FedbenchError, match=rf"^{name}: images are in .*\.(txt|mat).*; get: .*https://") as refused:
+    with pytest.raises(
+        FedbenchError, match=rf"^{name}: images are in .*\.(txt|mat).*; get: .*https://"
+    ) as refused:
         made(name, tmp_path)
     assert "\n" not in str(refused.value)
 
@@ -137,7 +148,9 @@ def test_pets_labels_are_the_official_ones_and_the_split_is_stratified(tmp_path:
 def test_a_pets_list_that_contradicts_the_file_names_is_refused(tmp_path: Path) -> None:
     trees.plant("oxford_pets", "oxford_pets/images", tmp_path)
     trees.lines(tmp_path / "oxford_pets/annotations/test.txt", "Bengal_11 5 1 1")
-    with pytest.raises(FedbenchError, match=r"oxford_pets: 'Bengal_11 5 1 1' in its lists is no image of that"):
+    with pytest.raises(
+        FedbenchError, match=r"oxford_pets: 'Bengal_11 5 1 1' in its lists is no image of that"
+    ):
         made("oxford_pets", tmp_path)
 
 
@@ -158,7 +171,8 @@ def test_flowers_split_files_are_checked_against_imagelabels(tmp_path: Path) -> 
     }
     trees.zhou(tmp_path / "oxford_flowers/split_zhou_OxfordFlowers.json", wrong)
     with pytest.raises(
-        FedbenchError, match=r"'image_00001.jpg' is of class 'pink primrose' by its path, .*'tiger lily' by the"
+        FedbenchError,
+        match=r"'image_00001.jpg' is of class 'pink primrose' by its path, .*'tiger lily' by the",
     ):
         made("flowers102", tmp_path)
 
@@ -226,14 +240,30 @@ def test_imagenet_needs_the_names_and_knows_their_ids(tmp_path: Path) -> None:
 )
 def test_a_split_file_must_agree_with_the_paths(name: str, key: str, said: str, tmp_path: Path) -> None:
     cls = DATASETS[name]
-    images, split = tmp_path / cls.image_folders[0], tmp_path / Path(cls.image_folders[0]).parts[0] / cls.split_file
+    images, split = (
+        tmp_path / cls.image_folders[0],
+        tmp_path / Path(cls.image_folders[0]).parts[0] / cls.split_file,
+    )
     for other in (key, f"{key[:-4]}2.jpg"):
         trees.image(images / other)
     trees.zhou(split, {"train": [(key, 0, said)], "val": [], "test": [(f"{key[:-4]}2.jpg", 0, said)]})
     assert DATASETS[name](tmp_path).classnames == (said,)
     trees.zhou(split, {"train": [(key, 0, "zebra")], "val": [], "test": [(f"{key[:-4]}2.jpg", 0, "zebra")]})
-    with pytest.raises(FedbenchError, match=rf"'{key}' is of class '{said}' by its path, and of class 'zebra' by"):
+    with pytest.raises(
+        FedbenchError, match=rf"'{key}' is of class '{said}' by its path, and of class 'zebra' by"
+    ):
         DATASETS[name](tmp_path)
+
+
+def test_cars_take_the_split_file_beside_the_images(tmp_path: Path) -> None:
+    trees.plant("stanford_cars", "stanford_cars", tmp_path)
+    rows_ = [(f"cars_{part}/1000{n}.jpg", 0, "2000 AM General Hummer SUV") for part in ("train", "test") for n in (0, 1)]
+    trees.zhou(
+        tmp_path / "stanford_cars/split_zhou_StanfordCars.json",
+        {"train": rows_[:2], "val": [], "test": rows_[2:]},
+    )
+    dataset = DATASETS["stanford_cars"](tmp_path)
+    assert (dataset.source, len(dataset.parts["test"])) == ("zhou", 2)
 
 
 def test_a_folder_too_many_is_refused_and_a_hidden_one_is_no_class(tmp_path: Path) -> None:
@@ -241,5 +271,7 @@ def test_a_folder_too_many_is_refused_and_a_hidden_one_is_no_class(tmp_path: Pat
     trees.class_folders(images, ".ipynb_checkpoints", *(f"Land{n}" for n in range(10)), count=4)
     assert len(made("eurosat", tmp_path).classnames) == 10
     trees.class_folders(images, "__MACOSX")
-    with pytest.raises(FedbenchError, match=r"eurosat: .*/2750 has 11 class folders and the dataset 10 classes"):
+    with pytest.raises(
+        FedbenchError, match=r"eurosat: .*/2750 has 11 class folders and the dataset 10 classes"
+    ):
         made("eurosat", tmp_path)

@@ -93,7 +93,9 @@ def test_real_images(real: Dataset) -> None:
 
 @pytest.mark.parametrize("name", [*sorted(REAL), "office_caltech10", "pacs"])
 def test_incomplete_real_images_are_refused_without_allow_missing(name: str, shared: Path) -> None:
-    with pytest.raises(FedbenchError, match=rf"^{name}: \d+ of \d+ images are missing in .* --allow-missing$"):
+    with pytest.raises(
+        FedbenchError, match=rf"^{name}: \d+ of \d+ images are missing in .* --allow-missing$"
+    ):
         DATASETS[name](shared / "data")
 
 

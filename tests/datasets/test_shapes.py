@@ -10,7 +10,7 @@ from fedbench.datasets.shapes import Shapes
 from fedbench.errors import FedbenchError
 from fedbench.splits.base_to_novel import BaseToNovel
 from fedbench.task import Item
-from fedbench.world import CLASSNAMES, render_benchmark
+from fedbench.world import CLASSNAMES, DOMAINS, render_benchmark
 
 
 def test_parts_classes_and_keys() -> None:
@@ -38,6 +38,25 @@ def test_an_item_is_the_renderers_image() -> None:
 def test_foreign_items_are_refused(key: str) -> None:
     with pytest.raises(FedbenchError, match=f"shapes has no image '{key}'"):
         Shapes(Path()).open(Item(key, 0))
+
+
+def test_parts_are_the_photos_and_the_other_domains_are_to_be_asked_for() -> None:
+    dataset = Shapes(Path())
+    assert dataset.domains == DOMAINS == ("photo", "sketch", "negative", "flat")
+    assert {item.domain for part in dataset.parts.values() for item in part} == {"photo"}
+    assert dataset.domain_parts("photo") == dataset.parts
+    sketches = dataset.domain_parts("sketch")
+    assert sketches["test"][57] == Item(f"sketch/{CLASSNAMES[1]}/test/0007", 1, "sketch")
+    drawn = np.asarray(dataset.open(sketches["test"][57]))
+    assert np.array_equal(drawn, np.asarray(render_benchmark(CLASSNAMES[1], "sketch", "test", 7)))
+    with pytest.raises(FedbenchError, match=r"unknown domain of shapes 'scetch'; did you mean sketch\?"):
+        dataset.domain_parts("scetch")
+
+
+def test_the_photo_only_task_is_what_it_was() -> None:
+    """Recorded before the other domains were added: results of base-to-novel on shapes stay comparable."""
+    task = BaseToNovel(BaseToNovel.Options()).make(Shapes(Path()), seed=1)
+    assert task.hash == "3841692193beae6e"
 
 
 def test_the_fingerprint_changes_with_the_renderer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Small trees of every dataset in the formats that users have on disk. `plant(name, folder, root)` makes one."""
+"""Small trees of every dataset in the formats on users' disks. `plant(name, folder, root)` makes one."""
 
 import io
 import json
@@ -111,7 +111,9 @@ def ucf101(images: Path) -> None:
         for group in (1, 7, 8, 9, 10, 25):
             video = f"v_{action}_g{group:02d}_c01"
             image(images / words / f"{video}.jpg")
-            (test if group <= 7 else train).append(f"{action}/{video}.avi" + (f" {label}" if group > 7 else ""))
+            (test if group <= 7 else train).append(
+                f"{action}/{video}.avi" + (f" {label}" if group > 7 else "")
+            )
     lists = images.parent / "ucfTrainTestlist"
     lines(lists / "classInd.txt", *(f"{label} {action}" for label, action in enumerate(ACTIONS, start=1)))
     lines(lists / "trainlist01.txt", *train)
@@ -119,7 +121,10 @@ def ucf101(images: Path) -> None:
 
 
 def stanford_cars(images: Path) -> None:
-    fields = [(f"bbox_{corner}", "O") for corner in ("x1", "y1", "x2", "y2")] + [("class", "O"), ("fname", "O")]
+    fields = [(f"bbox_{corner}", "O") for corner in ("x1", "y1", "x2", "y2")] + [
+        ("class", "O"),
+        ("fname", "O"),
+    ]
     for part, count in (("train", 6), ("test", 2)):
         rows = []
         for label in range(1, len(CARS) + 1):
@@ -174,7 +179,7 @@ def cifar10(images: Path) -> None:
     from fedbench.datasets.cifar10 import CIFAR10
 
     images.mkdir(parents=True)
-    for number, file in enumerate([f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]):
+    for number, file in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
         labels = [(number + 3 * index) % 10 for index in range(4)]
         (images / file).write_bytes(python2_pickle(batch("labels", labels, first=number)))
     meta = {"num_cases_per_batch": 10000, "label_names": list(CIFAR10.classnames)}
@@ -198,12 +203,16 @@ def domain_folders(images: Path, domains: tuple[str, ...], classes: tuple[str, .
         class_folders(images / domain, *classes, count=count)
 
 
-def fedbn_pickles(images: Path, domains: tuple[str, ...], classes: tuple[str, ...], *, protocol: int = 2) -> None:
+def fedbn_pickles(
+    images: Path, domains: tuple[str, ...], classes: tuple[str, ...], *, protocol: int = 2
+) -> None:
     """`<domain>_{train,test}.pkl` over `domain_folders`: the first four images of a class train, one tests."""
     for domain in domains:
         for part, indices in (("train", range(4)), ("test", range(4, 5))):
             rows = [
-                (f"{images.name}/{domain}/{name}/image_{i:04d}.jpg", name) for name in classes for i in indices
+                (f"{images.name}/{domain}/{name}/image_{i:04d}.jpg", name)
+                for name in classes
+                for i in indices
             ]
             pair = tuple(np.array(column) for column in zip(*rows, strict=True))
             (images / f"{domain}_{part}.pkl").write_bytes(pickle.dumps(pair, protocol=protocol))
