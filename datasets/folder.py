@@ -16,8 +16,8 @@ from fedbench.task import Item
 class Folder(FolderDataset):
     """Class folders, domains of class folders, or `train`, (`val`) and `test` of class folders.
 
-    The instance's name is `folder-<name of the folder>-<hash over the images' keys>`: no path, and another
-    name as soon as an image is added. Draws do not depend on that name.
+    The instance's name is `folder-<name of the folder>-<hash over the images' keys and sizes>`: no path,
+    and another name as soon as an image is added. Draws do not depend on that name.
     """
 
     title = "Your own folder of images (folder:PATH)"
@@ -44,7 +44,9 @@ class Folder(FolderDataset):
             raise FedbenchError(
                 f"folder:{path} has no image in class folders, or in domains of class folders"
             )
-        self.name += f"-{hashlib.sha256(chr(10).join(keys).encode()).hexdigest()[:8]}"
+        # sizes too: folders of one name with files of the same names must not share results
+        content = "".join(f"{key} {(path / key).stat().st_size}\n" for key in keys)
+        self.name += f"-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
         super().__init__(path.parent, allow_missing=allow_missing)
 
     def _find_images(self, root: Path) -> Path:

@@ -1,8 +1,9 @@
 """Datasets by the names that users give them: a registered one, or `folder:PATH`.
 
 A path has no place in a configuration or a record. So `folder:PATH` has two names: the user's, and a
-canonical one, `folder-birds-1f3a5b7c`: the folder's own name and a hash over the keys of its images.
-`resolve` gives the canonical name, which goes into the cell, and the folder, which stays in the runtime.
+canonical one, `folder-birds-1f3a5b7c`: the folder's own name and a hash over the keys and sizes of its
+images. `resolve` gives the canonical name, which goes into the cell, and the folder, which stays in the
+runtime.
 """
 
 import hashlib

@@ -58,7 +58,7 @@ class FedCoCoOp(Method):
         "context-only-average": "only the context is averaged; the net passes from client to client",
     }
     official = Official(
-        files=("cocoop",),
+        files=("cocoop", "fedcocoop"),
         tensors={
             "context": "prompt_learner.ctx",
             "w1": "prompt_learner.meta_net.linear1.weight",
@@ -114,27 +114,28 @@ class FedCoCoOp(Method):
         hidden = F.relu(product(F.normalize(images, dim=-1), p["w1"].transpose(1, 2)) + p["b1"][:, None])
         return product(hidden, p["w2"].transpose(1, 2)) + p["b2"][:, None]
 
-    def text(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
-        """Class features for each image. (clients, n, classes, embed)"""
-        contexts = p["context"][:, None] + self.shift(p, images)[:, :, None]  # (clients, n, n_ctx, width)
-        return self.encode(self.tree(classnames), contexts)
+    def text(self, p: Tensors, shifts: Tensor, classnames: Sequence[str]) -> Tensor:
+        """Class features for each image. shifts (clients, n, width) → (clients, n, classes, embed)"""
+        return self.encode(self.tree(classnames), p["context"][:, None] + shifts[:, :, None])
 
-    def scores(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
+    def scores(self, p: Tensors, images: Tensor, shifts: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of images in one pass. (clients, n, classes)"""
-        text = self.text(p, images, classnames)  # (clients, n, classes, embed)
+        text = self.text(p, shifts, classnames)
         return self.clip.logit_scale * (F.normalize(images, dim=-1)[:, :, None] * text).sum(-1)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy."""
-        return {"ce": self.cross_entropy(self.scores(p, batch.images, self.classnames), batch)}
+        shifts = self.shift(p, batch.images)
+        return {"ce": self.cross_entropy(self.scores(p, batch.images, shifts, self.classnames), batch)}
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores with each image's own context before the given class names, some images at a time."""
-        tokens = self.tree(classnames).ids.numel() * len(images)  # the plain path has them in rows
-        pieces = images.split(max(TOKENS_AT_ONCE // tokens, 1), dim=1)
-        return torch.cat([self.scores(p, piece, classnames) for piece in pieces], dim=1)
+        tokens = self.tree(classnames).ids.numel() * len(images)  # of one image, with all clients' contexts
+        size = max(TOKENS_AT_ONCE // tokens, 1)
+        pieces = zip(images.split(size, 1), self.shift(p, images).split(size, 1), strict=True)
+        return torch.cat([self.scores(p, *piece, classnames) for piece in pieces], dim=1)
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
         """Class features and the net's output, as the golden files record them."""
-        text = self.text(p, batch.images, self.classnames)
-        return {"text_features": text, "meta_bias": self.shift(p, batch.images)}
+        shifts = self.shift(p, batch.images)
+        return {"text_features": self.text(p, shifts, self.classnames), "meta_bias": shifts}

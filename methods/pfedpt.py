@@ -60,8 +60,8 @@ class PFedPT(Method):
     image_input = "pixels"
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens; shared: see above; pad: width of the border, None: a 16th of the side; start:
-        of the prompt; prompt_lr, prompt_momentum: its SGD; prompt_epochs: its epochs, None: `local_epochs`;
+        """n_ctx: learned tokens; shared: see above; pad: width of the border, None: a 16th of the side;
+        start, prompt_lr, prompt_momentum: of the prompt; prompt_epochs: its epochs, None: `local_epochs`;
         rank, visual_lr, visual_weight_decay: of the low-rank updates of `visual`.
         """
 

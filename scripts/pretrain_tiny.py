@@ -185,7 +185,7 @@ def train(model: Model, args: argparse.Namespace) -> None:
             optim.step()
             running, step = running + loss.item(), step + 1
             if step % 50 == 0 or step == total:
-                report(model, watched, step, total, running / 50, start)
+                report(model, watched, step, total, running / ((step - 1) % 50 + 1), start)
                 running = 0.0
 
 

@@ -73,6 +73,13 @@ def test_the_canonical_name_has_no_path_and_follows_the_images(birds: Path, tmp_
     assert resolve(f"folder:{copy}", Path())[0] != name
 
 
+def test_other_images_with_the_same_names_are_another_dataset(birds: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere/my birds"
+    class_folders(other, "snowy_owl", "owl", count=10)
+    (other / "owl/image_0003.jpg").write_bytes(b"another image")
+    assert resolve(f"folder:{other}", Path())[0] != resolve(f"folder:{birds}", Path())[0]
+
+
 def test_a_canonical_name_finds_its_folder_again(birds: Path) -> None:
     name, path = resolve(f"folder:{birds}", Path())
     assert path is not None
@@ -111,7 +118,8 @@ def test_adding_images_of_one_class_leaves_the_split_of_the_others(birds: Path) 
 
 
 def test_unreadable_images_are_left_out_under_the_same_name(birds: Path) -> None:
-    (birds / "owl/image_0000.jpg").write_bytes(b"no image")
+    size = (birds / "owl/image_0000.jpg").stat().st_size
+    (birds / "owl/image_0000.jpg").write_bytes(b"x" * size)
     dataset = make_dataset(f"folder:{birds}", Path(), allow_missing=True)
     assert dataset.unreadable == 1
     assert dataset.name == resolve(f"folder:{birds}", Path())[0]

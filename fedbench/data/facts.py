@@ -19,14 +19,15 @@ a split file is missing, `bench data verify` says which split is used instead ([
 NOTES = """
 Splits where there is no split file:
 
-- all images of a class, shuffled with a fixed seed and cut 50/20/30 (`own`): Caltech101, DTD, EuroSAT, Flowers102,
-  Food101, and SUN397 without its lists;
-- the official test images, and a fifth of the official training images for validation (`official`): OxfordPets,
-  StanfordCars, SUN397 (partition 01), UCF101 (split 01);
+- all images of a class, shuffled with a fixed seed and cut 50/20/30 (`own`): Caltech101, DTD, EuroSAT,
+  Flowers102, Food101, and SUN397 without its lists;
+- the official test images, and a fifth of the official training images for validation (`official`):
+  OxfordPets, StanfordCars, SUN397 (partition 01), UCF101 (split 01);
 - the official split (`official`): FGVCAircraft, CIFAR-10, CIFAR-100, ImageNet (`val` is the test set);
-- FedBN's pickles (`official`), else 80/20 per domain and class (`own`): Office-Caltech10, DomainNet; PACS always `own`.
+- FedBN's pickles (`official`), else 80/20 per domain and class (`own`): Office-Caltech10, DomainNet; PACS is
+  always `own`.
 
-Domains, in their fixed order (a dataset's `parts` have all of them, except that those of `shapes` are its photos):
+Domains, in their fixed order (`parts` have all of them, except that those of `shapes` are its photos):
 
 """
 FOLDER = """

@@ -120,8 +120,10 @@ class ViewCache:
             return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
 
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
-            for start in range(0, len(items), IMAGES_AT_ONCE):
-                prepared = list(threads.map(prepare, items[start : start + IMAGES_AT_ONCE]))
+            batches = [items[start : start + IMAGES_AT_ONCE] for start in range(0, len(items), IMAGES_AT_ONCE)]
+            coming = threads.map(prepare, batches[0])
+            for following in [*batches[1:], []]:
+                prepared, coming = list(coming), threads.map(prepare, following)  # decodes while the tower works
                 unreadable += [x for x in prepared if isinstance(x, FedbenchError)]
                 if not unreadable:  # else only look for more of them, to name their number
                     pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)]).to(self.clip.device)

@@ -21,7 +21,7 @@ from fedbench.errors import FedbenchError
 from fedbench.world.vocabulary import generator
 
 PATH = Path(__file__).with_name("tiny.safetensors")
-SHA256 = "ffabf3e848b8abeff64961c2518c551e3963677dba953ad8a0982203691ab60d"
+SHA256 = "f659f400d5ee1dd3816d8a3aa6bcca387cf4b51e440cbee36c328f1a1e4a5cc5"
 VOCABULARY_SIZE = 49408
 ROWS, ROW_IDS = "token_embedding.rows", "token_embedding.ids"
 _UNUSED_ROWS_SEED = "fedbench/world/tiny/unused-token-rows/1"

@@ -257,7 +257,11 @@ def test_a_split_file_must_agree_with_the_paths(name: str, key: str, said: str, 
 
 def test_cars_take_the_split_file_beside_the_images(tmp_path: Path) -> None:
     trees.plant("stanford_cars", "stanford_cars", tmp_path)
-    rows_ = [(f"cars_{part}/1000{n}.jpg", 0, "2000 AM General Hummer SUV") for part in ("train", "test") for n in (0, 1)]
+    rows_ = [
+        (f"cars_{part}/1000{n}.jpg", 0, "2000 AM General Hummer SUV")
+        for part in ("train", "test")
+        for n in (0, 1)
+    ]
     trees.zhou(
         tmp_path / "stanford_cars/split_zhou_StanfordCars.json",
         {"train": rows_[:2], "val": [], "test": rows_[2:]},

@@ -206,7 +206,7 @@ def domain_folders(images: Path, domains: tuple[str, ...], classes: tuple[str, .
 def fedbn_pickles(
     images: Path, domains: tuple[str, ...], classes: tuple[str, ...], *, protocol: int = 2
 ) -> None:
-    """`<domain>_{train,test}.pkl` over `domain_folders`: the first four images of a class train, one tests."""
+    """`<domain>_{train,test}.pkl` over `domain_folders`: four images of a class train, one tests."""
     for domain in domains:
         for part, indices in (("train", range(4)), ("test", range(4, 5))):
             rows = [

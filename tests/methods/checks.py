@@ -52,7 +52,7 @@ def logits(fed: Federation, client: int = 0, names=NAMES) -> torch.Tensor:
 
 
 def against_plain(name: str, clip, *, begin=start, local_epochs: int = 2, rounds: int = 2, **hyper: Any):
-    """Largest differences of the engine's federation from the plain path's: tensors after each round, last logits."""
+    """Largest differences of the federation from the plain path: tensors after each round, last logits."""
     method, plain = (make_method(name, c, hyper=hyper) for c in (clip, PlainCLIP(clip)))
     first = begin(method)
     history = run_plain(
@@ -63,7 +63,8 @@ def against_plain(name: str, clip, *, begin=start, local_epochs: int = 2, rounds
     for r, (server, personal) in enumerate(history):
         fed.run_round(r)
         worst = max(worst, distance(fed.server, server))
-        worst = max(worst, *(distance({n: x[k] for n, x in fed.personal.items()}, own) for k, own in enumerate(personal)))
+        for k, own in enumerate(personal):
+            worst = max(worst, distance({n: x[k] for n, x in fed.personal.items()}, own))
     scores = 0.0
     for k, own in enumerate(personal):
         p = {n: x[None] for n, x in (server | own).items()}
