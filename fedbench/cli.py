@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("fedbench.commands.status:status", "Show how far the cells of a result store are."),
     "report": ("fedbench.commands.report:report", "Write the tables of a result store."),
     "plot": ("fedbench.commands.report:plot", "Draw the curves of a result store."),
+    "data": ("fedbench.data.cli:data", "Show, check and download the datasets."),
     "parity": ("fedbench.parity.cli:parity", "Compare with numbers recorded from the papers' own code."),
     "perf": ("fedbench.perf.cli:perf", "Time the fast path against the plain one."),
 }

@@ -66,6 +66,7 @@ class Runtime(Frozen):
     threads: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=5, ge=1)
     allow_missing: bool = False
+    folders: dict[str, Path] = Field(default={}, description="canonical `folder-…` name to the user's folder")
     checkpoints: dict[str, Path] = Field(default={}, description="canonical backbone name to the user's weights file")
 
 

@@ -110,7 +110,7 @@ def run(
     bench run --methods PromptFL,FedPGP --datasets caltech101 --seeds 1,2,3 --set FedPGP.mu=1
     """
     from fedbench.grid.execute import plan
-    from fedbench.grid.expand import checkpoints, expand
+    from fedbench.grid.expand import checkpoints, expand, folders
     from fedbench.grid.store import Store
     from fedbench.registry import load_plugin
 
@@ -118,8 +118,10 @@ def run(
         load_plugin(plugin)
     grid = _grid(suite, settings, flags)
     device = _device(flags["device"])
-    cells = expand(grid, device=device)
-    runtime = _runtime(flags | {"device": device}, checkpoints(grid, cells))
+    root = flags["data_root"] or Runtime().data_root
+    cells = expand(grid, device=device, data_root=root)
+    files = {"checkpoints": checkpoints(grid, cells), "folders": folders(grid, data_root=root)}
+    runtime = _runtime(flags | {"device": device}, files)
     store = Store(out or Path("results") / grid.name, create=True)
     store.check(cells)
     planned = plan(cells, store, retry_failed=retry_failed)
@@ -156,18 +158,21 @@ def _device(name: str) -> str:
     return "cuda" if available else "cpu"
 
 
-def _runtime(flags: dict[str, Any], checkpoints: dict[str, Path]) -> Runtime:
+def _runtime(flags: dict[str, Any], files: dict[str, dict[str, Path]]) -> Runtime:
     given = {key: flags[key] for key in Runtime.model_fields if flags.get(key) is not None}
-    return validated(Runtime, given | {"checkpoints": checkpoints}, where="the command line")
+    return validated(Runtime, given | files, where="the command line")
 
 
 def _refuse_impossible(planned: list["Planned"], runtime: Runtime) -> None:
     """Build each dataset and split that is to be run: what cannot work is said before anything starts."""
-    from fedbench.registry import DATASETS, SPLITS
+    from fedbench.registry import SPLITS
+    from fedbench.sources import make_dataset
 
     pending = [p.config for p in planned if p.verb not in ("keep", "leave")]
     datasets = {
-        name: DATASETS[name](runtime.data_root, allow_missing=runtime.allow_missing)
+        name: make_dataset(
+            name, runtime.data_root, allow_missing=runtime.allow_missing, folders=runtime.folders
+        )
         for name in dict.fromkeys(config.dataset for config in pending)
     }
     for config in _one_a_split(pending):

@@ -26,7 +26,8 @@ from fedbench.engine.memory import budget_bytes, clients_that_fit, step_bytes
 from fedbench.engine.views import ViewCache
 from fedbench.errors import FedbenchError
 from fedbench.method import Method
-from fedbench.registry import DATASETS, METHODS, SPLITS
+from fedbench.registry import METHODS, SPLITS
+from fedbench.sources import make_dataset
 from fedbench.task import Task
 
 log = logging.getLogger("fedbench")
@@ -105,7 +106,9 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
 
 def make_task(config: RunConfig, runtime: Runtime) -> Task:
     """The cell's task."""
-    dataset = DATASETS[config.dataset](runtime.data_root, allow_missing=runtime.allow_missing)
+    dataset = make_dataset(
+        config.dataset, runtime.data_root, allow_missing=runtime.allow_missing, folders=runtime.folders
+    )
     split = SPLITS[config.split]
     options = validated(split.Options, config.split_options, where=config.split)  # type: ignore[attr-defined]
     return split(options).make(dataset, seed=config.seed)
@@ -185,6 +188,7 @@ def _record(
             "train_images": int(task.counts.sum()),
             "source": task.dataset.source,
             "missing": task.dataset.missing,
+            "unreadable": task.dataset.unreadable,
             "notes": list(task.notes),
         },
         "backbone": {

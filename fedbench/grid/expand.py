@@ -8,13 +8,14 @@ from fedbench.config import RunConfig, validated
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid.config import FIXED, GridConfig
 from fedbench.grid.values import filled
-from fedbench.registry import DATASETS, METHODS, SPLITS
+from fedbench.registry import METHODS, SPLITS
+from fedbench.sources import resolve
 
 
-def expand(grid: GridConfig, *, device: str = "cpu") -> list[RunConfig]:
+def expand(grid: GridConfig, *, device: str = "cpu", data_root: Path = Path("data")) -> list[RunConfig]:
     """The cells of a grid, dataset by dataset and seed by seed, each with all methods; duplicates count once.
 
-    `device` decides only what `precision = "auto"` means.
+    `device` decides only what `precision = "auto"` means, `data_root` only where `folder:PATH` is looked for.
 
     Raises:
         FedbenchError: an unknown name, key or quirk, a wrong type, or an empty grid.
@@ -22,8 +23,7 @@ def expand(grid: GridConfig, *, device: str = "cpu") -> list[RunConfig]:
     for key in ("methods", "datasets", "seeds"):
         if not getattr(grid, key):
             raise FedbenchError(f"the grid has no {key}: give --{key} or a suite (see `bench list suites`)")
-    for name in grid.datasets:
-        _ = DATASETS[name]
+    datasets = [resolve(name, data_root)[0] for name in grid.datasets]
     settings = _settings(grid)
     hypers = {name: _hyper(grid, name, settings) for name in grid.methods}
     quirks = {name: _quirks(grid, name) for name in grid.methods}
@@ -35,7 +35,7 @@ def expand(grid: GridConfig, *, device: str = "cpu") -> list[RunConfig]:
         shared["precision"] = "bf16" if device.startswith("cuda") else "float32"
     cells = [
         RunConfig(method=m, hyper=hypers[m], quirks=quirks[m], dataset=d, split_options=o, seed=s, **shared)
-        for d, o, s, m in product(grid.datasets, options, grid.seeds, grid.methods)
+        for d, o, s, m in product(datasets, options, grid.seeds, grid.methods)
     ]
     return list({cell.cell: cell for cell in cells}.values())
 
@@ -50,10 +50,16 @@ def checkpoints(grid: GridConfig, cells: list[RunConfig]) -> dict[str, Path]:
     )
 
 
-def _canonical(backbone: str) -> str:
-    from fedbench.clip import resolve  # here, because it imports torch
+def folders(grid: GridConfig, *, data_root: Path) -> dict[str, Path]:
+    """Where the folders are that the cells know only by their canonical names (`Runtime.folders`)."""
+    found = (resolve(name, data_root) for name in grid.datasets)
+    return {name: path for name, path in found if path is not None}
 
-    return resolve(backbone)[0]
+
+def _canonical(backbone: str) -> str:
+    from fedbench import clip  # here, because it imports torch
+
+    return clip.resolve(backbone)[0]
 
 
 def _settings(grid: GridConfig) -> dict[tuple[str, str], Any]:

@@ -37,12 +37,10 @@ def one(method, begin=start_of):
     return {name: x[None] for name, x in begin(method).items()}
 
 
-# at its own start B and A are orthonormal, and the direction of their term is rounding noise
-@pytest.mark.parametrize(("begin", "weight"), [(start_of, 0.1), (start, 0.0)])
-def test_two_rounds_equal_the_plain_path(clip, begin, weight):
-    tensors, scores = against_plain(
-        "FedTV", clip, begin=begin, local_epochs=1, lr=5e-3, ortho_weight=weight
-    )
+# from the method's own small context, steps of 5e-3 amplify float32 noise: a start moved by 2e-8 ends 8e-6 away
+@pytest.mark.parametrize(("begin", "lr"), [(start_of, 5e-3), (start, 1e-3)])
+def test_two_rounds_equal_the_plain_path(clip, begin, lr):
+    tensors, scores = against_plain("FedTV", clip, begin=begin, local_epochs=1, lr=lr)
     assert tensors < 1e-6
     assert scores < 1e-4
 
