@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,8 @@ class Dataset(ABC):
         image_folders: the image folder below the data root in each layout, preferred first; empty: no files.
         download: how to get the images, as a clause for messages.
         torchvision: name of torchvision's class that downloads them, if one can.
+        quirks: released behaviours of the engine on these images, to one line each.
+        statistics: mean and standard deviation per channel, where released code uses the dataset's own.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Dataset(ABC):
     image_folders: ClassVar[tuple[str, ...]] = ()
     download: ClassVar[str] = ""
     torchvision: ClassVar[str] = ""
+    quirks: ClassVar[Mapping[str, str]] = {}
+    statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]] | None] = None
 
     classnames: tuple[str, ...]
     parts: Mapping[str, tuple[Item, ...]]
@@ -195,17 +199,33 @@ class Task:
 
 
 class Split(ABC):
-    """A protocol: turns a dataset into a task. One file each in `fedbench/splits/`, found through the registry."""
+    """A protocol: turns a dataset into a task. One file each in `fedbench/splits/`, found through the registry.
+
+    Attributes:
+        quirks: released behaviours of data loading that can be switched on, to one line each.
+    """
 
     name: ClassVar[str]
+    quirks: ClassVar[Mapping[str, str]] = {}
 
     class Options(BaseModel):
         """The protocol's parameters; unknown keys are refused."""
 
         model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __init__(self, options: "Split.Options"):
+    def __init__(self, options: "Split.Options", quirks: Collection[str] = ()):
+        """
+        Args:
+            quirks: names of released behaviours to switch on.
+
+        Raises:
+            FedbenchError: unknown quirk.
+        """
         self.options = options
+        for quirk in quirks:
+            if quirk not in self.quirks:
+                raise unknown(f"quirk of {self.name}", quirk, self.quirks)
+        self.active_quirks = frozenset(quirks)
 
     @abstractmethod
     def make(self, dataset: Dataset, *, seed: int) -> Task:

@@ -108,7 +108,7 @@ class FedPGP(Method):
         ce = self.cross_entropy(self.cosine_logits(batch.images, z_own), batch)
         match self.hyper.positive, self.hyper.negative:
             case True, True:
-                contrastive = F.softplus(far - near)  # = -log softmax of `near` against `far`
+                contrastive = -F.log_softmax(torch.stack([near, far], dim=-1), dim=-1)[..., 0]
             case True, False:
                 contrastive = -near
             case False, True:

@@ -65,11 +65,11 @@ def _suites() -> Rows:
 
 
 def _quirks() -> Rows:
-    from fedbench.registry import METHODS
+    from fedbench.quirks import everything
 
-    for name in METHODS:
-        for quirk, text in METHODS[name].quirks.items():  # type: ignore[attr-defined]
-            yield f"{name}:{quirk}", text
+    for owner, quirks in everything().items():
+        for quirk, text in quirks.items():
+            yield f"{owner}:{quirk}", text
 
 
 KINDS: dict[str, Callable[[], Rows]] = {

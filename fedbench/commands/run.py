@@ -45,7 +45,12 @@ GRID_FLAGS = (
     click.option(
         "--quirks",
         type=NAMES,
-        help="Released behaviours to switch on: QUIRK or METHOD:QUIRK; see `bench list quirks`.",
+        help="Released behaviours to switch on: QUIRK or OWNER:QUIRK; see `bench list quirks`.",
+    ),
+    click.option(
+        "--released/--no-released",
+        default=None,
+        help="Switch on the quirks of the released code behind the suite's table.",
     ),
 )
 RUNTIME_FLAGS = (

@@ -32,13 +32,13 @@ class Journal:
             return -1, {}
         try:
             with safe_open(self.state, framework="pt") as file:
-                about = file.metadata() or {}
+                about = json.loads((file.metadata() or {}).get("checkpoint", "{}"))
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
         except (SafetensorError, OSError) as error:
             raise FedbenchError(f"checkpoint {self.state} is damaged; delete it to start the cell anew") from error
         if about.get("identity") != self.identity:
             raise FedbenchError(f"checkpoint {self.state} belongs to another configuration or split; use another --out")
-        done = int(about["round"])
+        done = about["round"]
         lines = self.lines()[: done + 1]
         if len(lines) != done + 1:
             raise FedbenchError(f"{self.rounds} has lost rounds that {self.state.name} has; delete both to start anew")
@@ -64,7 +64,9 @@ class Journal:
         # safetensors wants at least one tensor; a method that trains nothing has none
         tensors = {k: x.detach().cpu().contiguous() for k, x in state.items()} or {"nothing": torch.zeros(1)}
         temporary = self.state.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata={"round": str(round_), "identity": self.identity})
+        # one key: the file format keeps several in no fixed order, and equal states are to be equal files
+        about = json.dumps({"round": round_, "identity": self.identity})
+        save_file(tensors, temporary, metadata={"checkpoint": about})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, self.state)

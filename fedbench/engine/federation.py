@@ -158,16 +158,17 @@ class Federation:
 
     def state(self) -> Tensors:
         """Everything that the next round depends on, by name."""
-        parts = {"server": self.server, "personal": self.personal, "optimizer": self.kept}
+        parts = {"server": self.server, "personal": self.personal, "optimizer": self.kept, "memory": self.method.memory}
         return {f"{part}/{name}": x.contiguous() for part, tensors in parts.items() for name, x in tensors.items()}
 
     def restore(self, state: Tensors) -> None:
         """Take up a state that `state` wrote."""
-        parts: dict[str, Tensors] = {"server": {}, "personal": {}, "optimizer": {}}
+        parts: dict[str, Tensors] = {"server": {}, "personal": {}, "optimizer": {}, "memory": {}}
         for key, x in state.items():
             part, _, name = key.partition("/")
             parts[part][name] = x.to(self.device)
         self.server, self.personal, self.kept = parts["server"], parts["personal"], parts["optimizer"]
+        self.method.memory = parts["memory"]
 
 
 def _widen(x: Tensor, steps: int) -> Tensor:

@@ -14,6 +14,9 @@ class GridConfig(BaseModel):
 
     A suite file holds these keys, and each has its flag (`local_epochs` is `--local-epochs`). Types are
     strict: `rounds = "10"` or `rounds = true` is refused. A single value stands for a list of one.
+
+    In `set` and `split_options`, a list where one value belongs makes a cell for each: `target = ["amazon",
+    "dslr"]`. `[split_options.DATASET]` holds options for that dataset alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -38,11 +41,16 @@ class GridConfig(BaseModel):
         default="auto", description="auto: bf16 on CUDA, else float32"
     )
     quirks: tuple[str, ...] = Field(
-        default=(), description="'QUIRK' for every method that has it, or 'METHOD:QUIRK'"
+        default=(),
+        description="'QUIRK' wherever it exists, or 'OWNER:QUIRK'; owners: methods, the split, datasets, 'engine'",
     )
+    released_quirks: tuple[str, ...] = Field(
+        default=(), description="further `quirks`, of the code behind a published table: wherever they exist"
+    )
+    released: bool = Field(default=False, description="switch `released_quirks` on")
     set: dict[str, Any] = Field(default={}, description="'KEY', 'METHOD.KEY' or 'SPLIT.KEY' to a value")
 
-    @field_validator("methods", "datasets", "shots", "seeds", "quirks", mode="before")
+    @field_validator("methods", "datasets", "shots", "seeds", "quirks", "released_quirks", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         """Lists (TOML has no tuples) and single values become tuples; repeated entries count once."""

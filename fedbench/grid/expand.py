@@ -4,10 +4,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from fedbench import quirks
 from fedbench.config import RunConfig, validated
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid.config import FIXED, GridConfig
-from fedbench.grid.values import filled
+from fedbench.grid.values import combinations, filled
 from fedbench.registry import METHODS, SPLITS
 from fedbench.sources import resolve
 
@@ -23,19 +24,23 @@ def expand(grid: GridConfig, *, device: str = "cpu", data_root: Path = Path("dat
     for key in ("methods", "datasets", "seeds"):
         if not getattr(grid, key):
             raise FedbenchError(f"the grid has no {key}: give --{key} or a suite (see `bench list suites`)")
-    datasets = [resolve(name, data_root)[0] for name in grid.datasets]
+    canonical = {name: resolve(name, data_root)[0] for name in grid.datasets}
     settings = _settings(grid)
-    hypers = {name: _hyper(grid, name, settings) for name in grid.methods}
-    quirks = {name: _quirks(grid, name) for name in grid.methods}
+    hypers = {name: _hypers(grid, name, settings) for name in grid.methods}
+    active = {(m, d): _quirks(grid, m, d) for m in grid.methods for d in grid.datasets}
     _refuse_unused(grid, settings)
-    options = _split_options(grid, settings)
+    options = {name: _split_options(grid, settings, name) for name in grid.datasets}
     shared: dict[str, Any] = {key: getattr(grid, key) for key in FIXED}
     shared["backbone"] = _canonical(grid.backbone)
     if grid.precision == "auto":
         shared["precision"] = "bf16" if device.startswith("cuda") else "float32"
     cells = [
-        RunConfig(method=m, hyper=hypers[m], quirks=quirks[m], dataset=d, split_options=o, seed=s, **shared)
-        for d, o, s, m in product(datasets, options, grid.seeds, grid.methods)
+        RunConfig(
+            method=m, hyper=h, quirks=active[m, d], dataset=canonical[d], split_options=o, seed=s, **shared
+        )
+        for d in grid.datasets
+        for o, s, m in product(options[d], grid.seeds, grid.methods)
+        for h in hypers[m]
     ]
     return list({cell.cell: cell for cell in cells}.values())
 
@@ -75,38 +80,54 @@ def _settings(grid: GridConfig) -> dict[tuple[str, str], Any]:
     return settings
 
 
-def _hyper(grid: GridConfig, method: str, settings: dict[tuple[str, str], Any]) -> dict[str, Any]:
+def _hypers(grid: GridConfig, method: str, settings: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
+    """The method's complete hyper-parameters, once for every combination of listed values."""
     hyper = METHODS[method].Hyper  # type: ignore[attr-defined]
     known = hyper.model_fields
     general = {key: value for (owner, key), value in settings.items() if not owner and key in known}
     own = {key: value for (owner, key), value in settings.items() if owner == method}
-    return filled(hyper, general | own, owner=method)
+    return [filled(hyper, values, owner=method) for values in combinations(hyper, general | own)]
 
 
-def _split_options(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
-    """The complete options of the split, once for every number of shots."""
+def _split_options(
+    grid: GridConfig, settings: dict[tuple[str, str], Any], dataset: str
+) -> list[dict[str, Any]]:
+    """The complete options of the split on a dataset, once for every combination of listed values."""
     model = SPLITS[grid.split].Options  # type: ignore[attr-defined]
-    given = grid.split_options | {
-        key: value for (owner, key), value in settings.items() if owner == grid.split
-    }
-    each = [given | {"shots": shots} for shots in grid.shots] or [given]
+    tables = {key: value for key, value in grid.split_options.items() if isinstance(value, dict)}
+    for key in tables:
+        if key not in grid.datasets:
+            raise unknown(f"dataset in the options of split '{grid.split}'", key, grid.datasets)
+    given = {key: value for key, value in grid.split_options.items() if key not in tables}
+    given |= tables.get(dataset, {})
+    given |= {key: value for (owner, key), value in settings.items() if owner == grid.split}
+    if grid.shots:
+        given["shots"] = list(grid.shots)
     where = f"the options of split '{grid.split}'"
-    return [validated(model, values, where=where).model_dump(mode="json") for values in each]
+    return [
+        validated(model, values, where=where).model_dump(mode="json") for values in combinations(model, given)
+    ]
 
 
-def _quirks(grid: GridConfig, method: str) -> tuple[str, ...]:
-    """The method's share of the grid's quirks, sorted: their order means nothing."""
-    known = METHODS[method].quirks  # type: ignore[attr-defined]
+def _quirks(grid: GridConfig, method: str, dataset: str) -> tuple[str, ...]:
+    """The quirks of the grid that exist in a cell, sorted: their order means nothing."""
+    owners = quirks.of_cell(method=method, split=grid.split, dataset=dataset)
     chosen = set()
-    for entry in grid.quirks:
-        owner, _, quirk = entry.rpartition(":")
-        if owner == method and quirk not in known:
-            if not known:
-                raise FedbenchError(f"method {method} has no quirks, so '{entry}' means nothing")
-            raise unknown(f"quirk of {method}", quirk, known)
-        if owner in ("", method) and quirk in known:
+    for entry in (*grid.quirks, *(grid.released_quirks if grid.released else ())):
+        owner, quirk = _parted(entry)
+        if owner in owners and quirk not in owners[owner]:
+            if not owners[owner]:
+                raise FedbenchError(f"{owner} has no quirks, so '{entry}' means nothing")
+            raise unknown(f"quirk of {owner}", quirk, owners[owner])
+        if any(quirk in known for name, known in owners.items() if owner in ("", name)):
             chosen.add(quirk)
     return tuple(sorted(chosen))
+
+
+def _parted(entry: str) -> tuple[str, str]:
+    """Owner, or "", and quirk. The owner of `folder:PATH:QUIRK` has a colon itself."""
+    owner, _, quirk = entry.rpartition(":")
+    return owner, quirk
 
 
 def _refuse_unused(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> None:
@@ -116,14 +137,30 @@ def _refuse_unused(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> No
     for owner, key in settings:
         if not owner and key not in hypers:
             raise unknown("setting", key, hypers | options)
-    quirks = {quirk for m in grid.methods for quirk in METHODS[m].quirks}  # type: ignore[attr-defined]
+    _refuse_unknown_quirks(grid)
+
+
+def _refuse_unknown_quirks(grid: GridConfig) -> None:
+    """Every quirk must exist in the grid; those of `released_quirks`, somewhere: flags may have taken it out."""
+    owners: dict[str, Any] = {}
+    for method, dataset in product(grid.methods, grid.datasets):
+        owners |= quirks.of_cell(method=method, split=grid.split, dataset=dataset)
+    here = {quirk for known in owners.values() for quirk in known}
     for entry in grid.quirks:
-        owner, _, quirk = entry.rpartition(":")
-        if not owner and quirk not in quirks:
-            if not quirks:
-                raise FedbenchError(f"no method of the grid has quirks, so '{entry}' means nothing")
-            raise unknown("quirk", quirk, quirks)
-        if owner and owner not in grid.methods:
+        owner, quirk = _parted(entry)
+        if not owner and quirk not in here:
+            raise unknown("quirk", quirk, here)
+        if owner and owner not in owners:
             if owner in METHODS:
                 raise FedbenchError(f"quirk '{entry}': {owner} is not among the grid's methods")
-            raise unknown(f"method in the quirk '{entry}':", owner, grid.methods)
+            raise unknown(f"owner in the quirk '{entry}':", owner, owners)
+    if grid.released and not grid.released_quirks:
+        raise FedbenchError("released: the grid has no released_quirks; give a suite that has, or use --quirks")
+    everywhere = quirks.everything()
+    anything = {quirk for known in everywhere.values() for quirk in known}
+    for entry in grid.released_quirks:
+        owner, quirk = _parted(entry)
+        if quirk not in anything:
+            raise unknown("quirk", quirk, anything)
+        if owner and owner not in everywhere:
+            raise unknown(f"owner in the quirk '{entry}':", owner, everywhere)

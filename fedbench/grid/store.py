@@ -222,10 +222,18 @@ class Store:
             )
 
 
+AXES = ("shots", "target", "beta")
+"""Options of a split that may differ within a comparison: tables over shots, held-out domains, skews."""
+
+
 def _setting(cells: list[RunConfig]) -> dict[str, Any]:
-    """What all cells of a store share. Shots may differ: a table over shots is one comparison."""
+    """What all cells of a store share: `FIXED`, and the options of the split that the grid itself does not vary."""
     first = cells[0].model_dump(mode="json")
-    options = {key: value for key, value in first["split_options"].items() if key != "shots"}
+    options = {
+        key: value
+        for key, value in first["split_options"].items()
+        if key not in AXES and all(c.split_options.get(key) == cells[0].split_options[key] for c in cells)
+    }
     return {key: first[key] for key in FIXED} | {"split_options": options}
 
 

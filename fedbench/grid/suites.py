@@ -50,7 +50,7 @@ def read(name: str) -> dict[str, Any]:
 def overridden(suite: dict[str, Any], flags: dict[str, Any]) -> GridConfig:
     """The suite with the user's flags over it. `set` and `split_options` are merged key by key.
 
-    What the suite says about a method or a split that the flags took out of the grid goes with it.
+    What the suite says about a method, a dataset or a split that the flags took out of the grid goes with it.
 
     Raises:
         FedbenchError: a value of the wrong type.
@@ -61,5 +61,7 @@ def overridden(suite: dict[str, Any], flags: dict[str, Any]) -> GridConfig:
     gone = set(suite.get("methods", ())) - set(flags.get("methods", suite.get("methods", ())))
     kept["set"] = {key: v for key, v in kept.get("set", {}).items() if key.rpartition(".")[0] not in gone}
     kept["quirks"] = tuple(q for q in kept.get("quirks", ()) if q.rpartition(":")[0] not in gone)
+    away = set(suite.get("datasets", ())) - set(flags.get("datasets", suite.get("datasets", ())))
+    kept["split_options"] = {key: v for key, v in kept.get("split_options", {}).items() if key not in away}
     merged = {key: {**kept.get(key, {}), **flags.get(key, {})} for key in ("set", "split_options")}
     return validated(GridConfig, kept | flags | merged, where="the grid")

@@ -2,7 +2,8 @@
 
 import math
 import tomllib
-from typing import Any
+from itertools import product
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,6 +38,27 @@ def assignments(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise FedbenchError(f"--set takes KEY=VALUE, for example FedPGP.mu=1; got '{pair}'")
         values[key.strip()] = parse(text)
     return values
+
+
+def combinations(model: type[BaseModel], values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The product of all lists that stand where `model` wants one value; a key that takes lists keeps its own.
+
+    Raises:
+        FedbenchError: an empty list.
+    """
+    choices = {}
+    for key, value in values.items():
+        field = model.model_fields.get(key)
+        several = isinstance(value, list) and not (field is not None and _takes_lists(field.annotation))
+        if several and not value:
+            raise FedbenchError(f"{key} = []: give at least one value")
+        choices[key] = value if several else [value]
+    return [dict(zip(choices, chosen, strict=True)) for chosen in product(*choices.values())]
+
+
+def _takes_lists(annotation: Any) -> bool:
+    kinds = (annotation, *get_args(annotation))
+    return any(kind in (list, tuple) or get_origin(kind) in (list, tuple) for kind in kinds)
 
 
 def filled(hyper: type[BaseModel], values: dict[str, Any], *, owner: str) -> dict[str, Any]:

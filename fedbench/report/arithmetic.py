@@ -5,6 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+HM = "hm"
+"""The metric that is the harmonic mean of the others."""
+
 TIE = 1e-9
 """Percentages closer than this are the same number (the order of a sum must not decide who is best)."""
 
@@ -45,6 +48,18 @@ def over_seeds(per_seed: Mapping[int, float], *, mean: float | None = None) -> V
         return MISSING
     std = statistics.stdev(numbers) if len(numbers) > 1 else math.nan
     return Value(statistics.fmean(numbers) if mean is None else mean, std, len(numbers))
+
+
+def over_clients(seeds: Sequence[Sequence[float]]) -> Value:
+    """Mean and sample standard deviation over the clients of each seed, both averaged over seeds.
+
+    n is the number of clients (of the seed with the fewest); a nan makes the number missing.
+    """
+    if not seeds or not all(seeds) or any(math.isnan(x) for clients in seeds for x in clients):
+        return MISSING
+    n = min(map(len, seeds))
+    std = statistics.fmean(map(statistics.stdev, seeds)) if n > 1 else math.nan
+    return Value(statistics.fmean(map(statistics.fmean, seeds)), std, n)
 
 
 def ranks(values: Sequence[Value]) -> list[int]:

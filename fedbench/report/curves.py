@@ -25,7 +25,7 @@ from fedbench.report.figures import (
     title,
 )
 from fedbench.report.load import Done
-from fedbench.report.tables import Table, unique
+from fedbench.report.tables import Table
 from fedbench.report.text import heading
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52

@@ -7,7 +7,7 @@ from typing import Any
 from fedbench.report.load import Done
 from fedbench.report.rows import flat, short, shown
 from fedbench.report.select import describe
-from fedbench.report.tables import HM, Table, unique
+from fedbench.report.tables import Table
 
 TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
 

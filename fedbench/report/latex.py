@@ -3,10 +3,9 @@ r"""The table as LaTeX: one booktabs `table` environment for each block; needs \
 import re
 from collections.abc import Sequence
 
-from fedbench.report.arithmetic import Value, ranks
 from fedbench.report.facts import definitions, facts, unfinished, warnings
-from fedbench.report.tables import Block, Table
-from fedbench.report.text import heading, number, seeds
+from fedbench.report.panels import Cell, Panel, panels
+from fedbench.report.tables import Table
 
 PREAMBLE = "% fedbench report. Needs booktabs (and inputenc with utf8 before TeX of 2018) in the preamble.\n"
 
@@ -24,8 +23,8 @@ SPECIAL = {
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """All tables of a store: one `table` environment for each dataset and for the average."""
-    parts = [_block(table, block) for table in tables for block in table.blocks]
+    """All tables of a store: one `table` environment for each dataset, the average, and what follows them."""
+    parts = [_panel(table, panel) for table in tables for panel in panels(table)]
     parts += [f"% without numbers: {line}\n" for t in tables if not t.blocks for line in unfinished(t)]
     return PREAMBLE + "\n".join(parts)
 
@@ -36,55 +35,54 @@ def escape(text: str) -> str:
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
-def _block(table: Table, block: Block) -> str:
-    columns = []
-    for i in range(len(block.metrics)):
-        values = [block.values[row][i] for row in table.rows]
-        columns.append([_cell(v, rank) for v, rank in zip(values, ranks(values), strict=True)])
-    heads = [escape(heading(m)) for m in block.metrics]
-    if table.mixed_n:
-        heads.append("$n$")
-        columns.append([str(seeds(block, row)) for row in table.rows])
-    lines = [" & ".join([escape(row), *(c[i] for c in columns)]) + r" \\" for i, row in enumerate(table.rows)]
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{table.split}-{table.backbone}-{block.dataset}".lower())
+def _panel(table: Table, panel: Panel) -> str:
+    lines = [" & ".join([escape(name), *map(_cell, cells)]) + r" \\" for name, cells in panel.lines]
+    heads = ["$n$" if head == "n" else escape(head) for head in panel.heads]
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{table.split}-{table.backbone}-{panel.title}".lower())
     return "\n".join(
         [
             r"\begin{table}[t]",
             r"\centering",
-            rf"\caption{{{_caption(table, block)}}}",
+            rf"\caption{{{_caption(table, panel)}}}",
             rf"\label{{tab:{slug}}}",
             rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
             r"\toprule",
-            " & ".join(["Method", *heads]) + r" \\",
+            " & ".join([escape(panel.corner), *heads]) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
-            *_remarks(table),
+            *_remarks(table, panel),
             r"\end{table}",
             "",
         ]
     )
 
 
-def _cell(value: Value, rank: int) -> str:
-    mean, spread = map(escape, number(value))
-    return {0: mean, 1: rf"\textbf{{{mean}}}", 2: rf"\underline{{{mean}}}"}[rank] + spread
+def _cell(cell: Cell) -> str:
+    mean, spread = escape(cell.mean), escape(cell.spread)
+    return {0: mean, 1: rf"\textbf{{{mean}}}", 2: rf"\underline{{{mean}}}"}[cell.rank] + spread
 
 
-def _caption(table: Table, block: Block) -> str:
+def _caption(table: Table, panel: Panel) -> str:
     """What the numbers are; backbone with its caveat and the selection rule always stand here."""
     said = dict(facts(table))
-    text = f"{block.dataset}, {table.title}. Selection: {said['Selection']}. Seeds: {said['Seeds']}. "
-    return escape(text + definitions(table)) + r" Best \textbf{bold}, second best \underline{underlined}."
+    text = f"{panel.title}, {table.title}. Selection: {said['Selection']}. Seeds: {said['Seeds']}. "
+    text += definitions(table) if panel.main else panel.note
+    marked = any(cell.rank for _, cells in panel.lines for cell in cells)
+    return escape(text) + (r" Best \textbf{bold}, second best \underline{underlined}." if panel.main or marked else "")
 
 
-def _remarks(table: Table) -> list[str]:
-    """The other facts, warnings and missing cells, small under the table."""
-    lines = [f"{name}: {text}." for name, text in facts(table) if name not in ("Selection", "Seeds")]
-    lines += [f"Warning: {line}." for line in warnings(table)]
-    lines += [f"Note: {line}." for line in table.notes]
-    lines += [f"Without numbers: {line}." for line in unfinished(table)]
+def _remarks(table: Table, panel: Panel) -> list[str]:
+    """Warnings, small under the table; under a block of the table also the other facts and missing cells."""
+    lines = [f"Warning: {line}." for line in warnings(table)]
+    if panel.main:
+        said = [f"{name}: {text}." for name, text in facts(table) if name not in ("Selection", "Seeds")]
+        lines = [*said, *lines]
+        lines += [f"Note: {line}." for line in table.notes]
+        lines += [f"Without numbers: {line}." for line in unfinished(table)]
+    if not lines:
+        return []
     joined = "\\\\\n".join(escape(line) for line in lines)
     start = r"\par\medskip\begin{minipage}{\linewidth}\footnotesize\raggedright"
     return [start, joined, r"\end{minipage}"]

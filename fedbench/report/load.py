@@ -6,7 +6,7 @@ reason, so that a table can say what it lacks.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +23,16 @@ class Part(BaseModel):
 
 
 class Protocol(Part):
-    """How the cell was tested: `columns` are the metrics of the table, `summary` is "hm" or ""."""
+    """How the cell was tested: `columns` are the metrics of the table, `summary` is "hm" or "".
+
+    `client_names` are in the order of the clients' numbers; without them `task.json` names the clients.
+    """
 
     name: str
     columns: tuple[str, ...] = Field(min_length=1)
     summary: str = ""
     clients: int | None = None
+    client_names: tuple[str, ...] = ()
     source: str = ""
     missing: int = 0
     notes: tuple[str, ...] = ()
@@ -79,20 +83,26 @@ class Record(Part):
 
 @dataclass(frozen=True)
 class Round:
-    """One evaluated round: metrics to their means over clients, in percent; only finite numbers are kept."""
+    """One evaluated round, in percent: metrics to their means over clients (only finite ones), and to the
+    clients' own numbers (nan where a client has none)."""
 
     number: int
     means: dict[str, float]
+    clients: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Done:
     """A finished cell. `rounds` holds the evaluated rounds, ascending; round 0 is the common start."""
 
-    name: str
+    folder: Path
     config: RunConfig
     record: Record
     rounds: tuple[Round, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     @property
     def untrained_method(self) -> bool:
@@ -165,7 +175,7 @@ def _grid(path: Path) -> dict[str, RunConfig]:
     if not file.is_file():
         what = "holds no result store (no grid.json)" if path.is_dir() else "is no folder"
         raise FedbenchError(f"{path} {what}: give the folder that `bench run --out` wrote")
-    grid = _json(file, remedy="restore it, or run again into a new folder")
+    grid = read_json(file, remedy="restore it, or run again into a new folder")
     if grid.get("schema") != SCHEMA:
         raise FedbenchError(_other_schema(file, grid.get("schema")))
     cells = grid.get("cells", {})
@@ -178,12 +188,12 @@ def _done(folder: Path) -> Done:
     """A finished cell."""
     file = folder / "record.json"
     remedy = f"delete {folder} and run the same `bench run` command again"
-    values = _json(file, remedy=remedy)
+    values = read_json(file, remedy=remedy)
     if values.get("schema") != SCHEMA:
         raise FedbenchError(_other_schema(file, values.get("schema")))
     record = _part(Record, values, file, remedy)
     config = _config(record.config, file)
-    return Done(folder.name, config, record, _rounds(folder / "rounds.jsonl", record, remedy))
+    return Done(folder, config, record, _rounds(folder / "rounds.jsonl", record, remedy))
 
 
 def _rounds(file: Path, record: Record, remedy: str) -> tuple[Round, ...]:
@@ -196,12 +206,14 @@ def _rounds(file: Path, record: Record, remedy: str) -> tuple[Round, ...]:
         try:
             line = json.loads(text)
             last = int(line["round"])
-            found = {name: metric["mean"] for name, metric in line["metrics"].items()}
-            means = {name: float(mean) for name, mean in found.items() if mean is not None}
+            found = line["metrics"]
+            means = {name: _number(metric["mean"]) for name, metric in found.items()}
+            own = {name: tuple(map(_number, metric.get("clients", ()))) for name, metric in found.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FedbenchError(f"{file}, line {number} is truncated or damaged: {remedy}") from error
         if found:
-            rounds[last] = Round(last, {name: mean for name, mean in means.items() if math.isfinite(mean)})
+            means = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+            rounds[last] = Round(last, means, own)
     if last < record.rounds and (record.parameters.trainable > 0 or last != 0):
         raise FedbenchError(f"{file} ends with round {last}, but the record says {record.rounds}: {remedy}")
     if not rounds:
@@ -209,14 +221,18 @@ def _rounds(file: Path, record: Record, remedy: str) -> tuple[Round, ...]:
     return tuple(rounds[n] for n in sorted(rounds))
 
 
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
 def _open(folder: Path) -> Open:
     """A cell without a record; damage in it is listed, not raised (it may be written just now)."""
     try:
-        config = _config(_json(folder / "config.json", remedy=""), folder / "config.json")
+        config = _config(read_json(folder / "config.json", remedy=""), folder / "config.json")
     except FedbenchError:
         return Open(folder.name, None, "damaged", "no readable config.json; run the same command again")
     try:
-        status = _json(folder / "status.json", remedy="")
+        status = read_json(folder / "status.json", remedy="")
     except FedbenchError:
         return Open(folder.name, config, "unknown", "no readable status.json; run the same command again")
     state, reason = str(status.get("state", "unknown")), " ".join(str(status.get("reason") or "").split())
@@ -246,7 +262,8 @@ def _text(file: Path, remedy: str) -> str:
         raise FedbenchError(f"{file} cannot be read ({type(error).__name__}): {remedy}") from error
 
 
-def _json(file: Path, *, remedy: str) -> dict[str, Any]:
+def read_json(file: Path, *, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file; `remedy` ends the message if there is none."""
     text = _text(file, remedy)
     try:
         values = json.loads(text)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from fedbench.report.arithmetic import ranks
 from fedbench.report.facts import definitions, facts, unfinished, warnings
+from fedbench.report.panels import Panel, panels
 from fedbench.report.stats import compare
-from fedbench.report.tables import Block, Table
-from fedbench.report.text import ABSENT, comparison_title, heading, number, seeds
+from fedbench.report.tables import Table
+from fedbench.report.text import ABSENT, comparison_title
 
 
 def markdown(tables: Sequence[Table], *, versus: str | None = None) -> str:
@@ -23,9 +23,11 @@ def markdown(tables: Sequence[Table], *, versus: str | None = None) -> str:
 
 def _table(table: Table, versus: str | None) -> str:
     parts = [f"# {escape(table.title)}"]
-    parts += [f"## {escape(block.dataset)}\n\n{_block(table, block)}" for block in table.blocks]
+    grids = panels(table)
+    parts += [_panel(panel) for panel in grids if panel.main]
     if table.blocks:
         parts.append(definitions(table) + " Best **bold**, second best <u>underlined</u>.")
+    parts += [f"{_panel(panel)}\n\n{escape(panel.note)}" for panel in grids if not panel.main]
     if versus is not None and table.blocks:
         parts.append(_comparison(table, versus))
     parts.append(_bullets([f"{name}: {text}" for name, text in facts(table)]))
@@ -36,21 +38,11 @@ def _table(table: Table, versus: str | None) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(table: Table, block: Block) -> str:
-    columns = []
-    for i in range(len(block.metrics)):
-        values = [block.values[row][i] for row in table.rows]
-        cells = []
-        for value, rank in zip(values, ranks(values), strict=True):
-            mean, spread = number(value)
-            cells.append({0: mean, 1: f"**{mean}**", 2: f"<u>{mean}</u>"}[rank] + spread)
-        columns.append(cells)
-    heads = [escape(heading(m)) for m in block.metrics]
-    if table.mixed_n:
-        heads.append("n")
-        columns.append([str(seeds(block, row)) for row in table.rows])
-    rows = [[escape(row), *(column[i] for column in columns)] for i, row in enumerate(table.rows)]
-    return _grid(rows, ["Method", *heads])
+def _panel(panel: Panel) -> str:
+    marks = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
+    rows = [[escape(name), *(marks[c.rank].format(c.mean) + c.spread for c in cells)] for name, cells in panel.lines]
+    grid = _grid(rows, [panel.corner, *map(escape, panel.heads)])
+    return f"## {escape(panel.title)}\n\n{grid}"
 
 
 def _comparison(table: Table, versus: str) -> str:

@@ -3,14 +3,14 @@
 Only cells that differ in nothing but the seed are pooled. A configuration key that takes several values for
 one (method, dataset, split, backbone) is written into the row's label, as in "FedPGP (mu=1)". A key that
 differs only between datasets (settings tuned per dataset) splits no row. Quirks are always in the label, as
-in "Prox [detached-prox]".
+in "Prox [detached-prox]". A held-out domain is a column of the table and part of no label.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
 from fedbench.report.load import Store
@@ -19,6 +19,14 @@ IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
 """Keys with a place of their own in the table."""
 
 NESTED = ("hyper", "split_options")
+
+HELD_OUT, SHOTS = "target", "shots"
+"""Split options that the table's layout knows: a held-out domain, images per class."""
+
+LAYOUT = (f"split_options.{HELD_OUT}",)
+"""Keys that make columns, not rows."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,13 @@ class Rows:
         of: cell name to its row's label (finished and unfinished cells).
         order: the labels as the table lists them.
         method: label to the method's name.
+        short: label without the shots.
     """
 
     of: Mapping[str, str]
     order: tuple[str, ...]
     method: Mapping[str, str]
+    short: Mapping[str, str]
 
 
 def rows(store: Store) -> Rows:
@@ -53,7 +63,14 @@ def rows(store: Store) -> Rows:
         of=of,
         order=tuple(dict.fromkeys(of[name] for name in ordered)),
         method={of[name]: cells[name].method for name in ordered},
+        short={of[name]: _label(cells[name], keys[cells[name].method], without=SHOTS) for name in ordered},
     )
+
+
+def held_out(config: RunConfig) -> str | None:
+    """The domain that nobody trained on, where the protocol has one."""
+    target = config.split_options.get(HELD_OUT)
+    return None if target is None else shown(target)
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
@@ -94,14 +111,15 @@ def _varying(configs: Iterable[RunConfig]) -> dict[str, tuple[str, ...]]:
         groups[c.method, c.dataset, c.split, c.backbone, canonical(c.quirks)].append(flat(c))
         methods.setdefault(c.method, [])
     for (method, *_), members in groups.items():
-        for key in dict.fromkeys(key for member in members for key in member):
+        for key in dict.fromkeys(key for member in members for key in member if key not in LAYOUT):
             values = {canonical(member.get(key, "unset")) for member in members}
             if len(values) > 1 and key not in methods[method]:
                 methods[method].append(key)
     return {method: tuple(sorted(keys)) for method, keys in methods.items()}
 
 
-def _label(config: RunConfig, keys: tuple[str, ...]) -> str:
+def _label(config: RunConfig, keys: tuple[str, ...], *, without: str = "") -> str:
+    keys = tuple(key for key in keys if key != f"split_options.{without}")
     values = flat(config)
     names = [short(key) for key in keys]
     clear = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
@@ -123,3 +141,13 @@ def _sortable(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float):
         return 0, float(value), ""
     return 1, 0.0, canonical(value)
+
+
+def unique(items: Iterable[Item]) -> tuple[Item, ...]:
+    """In order of first appearance."""
+    return tuple(dict.fromkeys(items))
+
+
+def listed(items: Iterable[object]) -> str:
+    """With commas."""
+    return ", ".join(str(item) for item in items)

@@ -18,10 +18,14 @@ WINDOW = 5
 
 @dataclass(frozen=True)
 class Selected:
-    """The rounds that count, and the mean over them of every column in percent (nan: not there)."""
+    """The rounds that count, and the mean over them of every column in percent (nan: not there).
+
+    `clients` holds the same for each client; empty where the rounds do not name the same clients.
+    """
 
     rounds: tuple[int, ...]
     values: dict[str, float]
+    clients: dict[str, tuple[float, ...]]
 
 
 def select(cell: Done, rule: str) -> Selected:
@@ -35,7 +39,8 @@ def select(cell: Done, rule: str) -> Selected:
     rounds = _choose(cell, candidates, rule)
     columns = cell.record.protocol.columns
     values = {name: _mean([r.means.get(name, math.nan) for r in rounds]) for name in columns}
-    return Selected(tuple(r.number for r in rounds), values)
+    clients = {name: _per_client([r.clients.get(name, ()) for r in rounds]) for name in columns}
+    return Selected(tuple(r.number for r in rounds), values, clients)
 
 
 def check_rule(rule: str) -> None:
@@ -69,6 +74,12 @@ def _choose(cell: Done, candidates: list[Round], rule: str) -> list[Round]:
             "or a split with a validation set"
         )
     return [max(scored, key=lambda r: (r.means[metric], r.number))]
+
+
+def _per_client(rounds: list[tuple[float, ...]]) -> tuple[float, ...]:
+    if len({len(clients) for clients in rounds}) != 1:
+        return ()
+    return tuple(_mean(list(numbers)) for numbers in zip(*rounds, strict=True))
 
 
 def _mean(values: list[float]) -> float:

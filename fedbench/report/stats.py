@@ -5,7 +5,8 @@ import statistics
 from dataclasses import dataclass
 
 from fedbench.errors import FedbenchError, unknown
-from fedbench.report.tables import HM, Table
+from fedbench.report.arithmetic import HM, harmonic_mean
+from fedbench.report.tables import Table
 
 FEWEST = 5
 """With fewer pairs a signed-rank test cannot say anything (five pairs: p is at least 1/16)."""
@@ -13,7 +14,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against the baseline over n (dataset, seed) pairs with the same split.
+    """A row against the baseline over n (dataset, held-out domain, seed) pairs with the same split.
 
     Attributes:
         difference: mean of row minus baseline, in points.
@@ -73,8 +74,9 @@ def _scores(table: Table, row: str) -> dict[tuple[str, int, str], float]:
     scores = {}
     for c in table.cells:
         if table.labels[c.name] == row:
-            numbers = table.per_seed[row, c.config.dataset][c.config.seed]
-            score = numbers[HM] if HM in numbers else statistics.fmean(numbers.values())
+            numbers = list(table.selected[c.name].values.values())
+            hm = HM in table.layouts[c.config.dataset].metrics
+            score = harmonic_mean(numbers) if hm else statistics.fmean(numbers)
             if not math.isnan(score):
                 scores[c.config.dataset, c.config.seed, c.record.hashes.split] = score
     return scores

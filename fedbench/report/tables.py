@@ -1,4 +1,4 @@
-"""The table of a store: rows are methods, blocks are datasets, columns are whatever the protocol names.
+"""The table of a store: rows are methods, blocks are datasets, columns are as `layout` finds them.
 
 Definitions (DESIGN section 5):
 
@@ -14,21 +14,17 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+from fedbench.config import RunConfig
 from fedbench.errors import FedbenchError
-from fedbench.report.arithmetic import MISSING, Value, harmonic_mean, over_seeds
+from fedbench.report.arithmetic import HM, MISSING, Value, harmonic_mean, over_seeds
+from fedbench.report.clients import Names, named_clients
+from fedbench.report.layout import Layout, PerSeed, gaps, layout
 from fedbench.report.load import Done, Open, Store
-from fedbench.report.rows import Rows, rows
-from fedbench.report.select import check_rule, select
+from fedbench.report.rows import Rows, held_out, listed, rows, unique
+from fedbench.report.select import Selected, check_rule, select
 
 AVERAGE = "Average"
-HM = "hm"
-
-Item = TypeVar("Item")
-
-PerSeed = dict[int, dict[str, float]]
-"""Seed to metric to percent."""
 
 Numbers = Mapping[tuple[str, str], PerSeed]
 """(row, dataset) to the selected numbers of every seed."""
@@ -50,8 +46,12 @@ class Table:
     Attributes:
         rows: row labels in order.
         labels: cell name to row label.
+        short: row label to the label without the shots.
         blocks: Average first where there are several datasets with the same columns, then the datasets.
-        per_seed: (row, dataset) to the selected numbers of every seed, HM included.
+        layouts: dataset to the layout of its block.
+        per_seed: (row, dataset) to the numbers of every seed by metric.
+        selected: cell name to the selected numbers, per client too.
+        clients: cell name to its clients' names, where they are known and the layout needs them.
         cells: finished cells, in the order of datasets and rows.
         open: unfinished cells, those without a readable configuration included.
         notes: numbers that finished cells lack, and what the averages leave out.
@@ -62,8 +62,12 @@ class Table:
     rule: str
     rows: tuple[str, ...]
     labels: Mapping[str, str]
+    short: Mapping[str, str]
     blocks: tuple[Block, ...]
+    layouts: Mapping[str, Layout]
     per_seed: Numbers
+    selected: Mapping[str, Selected]
+    clients: Mapping[str, Names]
     cells: tuple[Done, ...]
     open: tuple[Open, ...]
     notes: tuple[str, ...] = field(default=())
@@ -83,6 +87,11 @@ class Table:
     def columns(self) -> tuple[str, ...]:
         """All columns of the table's datasets, without HM."""
         return unique(column for c in self.cells for column in c.record.protocol.columns)
+
+    @property
+    def held_out(self) -> bool:
+        """Cells hold out domains, and columns are these."""
+        return any(found.targets for found in self.layouts.values())
 
     @property
     def mixed_n(self) -> bool:
@@ -112,68 +121,85 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
     )
     configs = {n: c for n, c in store.configs.items() if (c.split, c.backbone) == (split, backbone)}
     present = {labels.of[name] for name in configs}
-    listed = unique(configs[name].dataset for name in store.order if name in configs)
-    datasets = unique([*listed, *sorted({c.dataset for c in configs.values()})])
+    ordered = unique(configs[name].dataset for name in store.order if name in configs)
+    datasets = unique([*ordered, *sorted({c.dataset for c in configs.values()})])
     names = tuple(label for label in labels.order if label in present)
-    metrics = {dataset: _metrics(c for c in done if c.config.dataset == dataset) for dataset in datasets}
+    selected = {cell.name: select(cell, rule) for cell in done}
+    clients = named_clients(done)
+    layouts = {}
+    for dataset in datasets:
+        planned = unique(t for n in (*store.order, *configs) if (t := _target(configs.get(n), dataset)))
+        if cells := [c for c in done if c.config.dataset == dataset]:
+            layouts[dataset] = layout(cells, clients, planned)
+
+    def place(cell: Done) -> tuple[int, int, int, int]:
+        dataset, target = cell.config.dataset, held_out(cell.config)
+        domain = layouts[dataset].targets.index(target) if target else 0
+        return datasets.index(dataset), names.index(labels.of[cell.name]), cell.config.seed, domain
+
+    done = tuple(sorted(done, key=place))
     per_seed: dict[tuple[str, str], PerSeed] = {}
     notes: list[str] = []
+    for (row, dataset, seed), cells in _grouped(done, labels.of).items():
+        numbers = layouts[dataset].numbers(cells, selected, clients)
+        per_seed.setdefault((row, dataset), {})[seed] = numbers
     for cell in done:
-        seeds = per_seed.setdefault((labels.of[cell.name], cell.config.dataset), {})
-        values = select(cell, rule).values
-        seeds[cell.config.seed] = _numbers(values, metrics[cell.config.dataset])
-        notes += [f"{cell.name} has no finite number for '{m}'" for m, x in values.items() if math.isnan(x)]
-    blocks = [_block(d, metrics[d], names, per_seed) for d in datasets if metrics[d]]
-
-    def place(cell: Done) -> tuple[int, int, int]:
-        return datasets.index(cell.config.dataset), names.index(labels.of[cell.name]), cell.config.seed
-
+        lacking = [m for m, x in selected[cell.name].values.items() if math.isnan(x)]
+        notes += [f"{cell.name} has no finite number for '{m}'" for m in lacking]
+    for (row, dataset), seeds in per_seed.items():
+        notes += gaps(f"Avg of {row} on {dataset}", layouts[dataset], seeds)
+    blocks = [_block(d, found.metrics, names, per_seed) for d, found in layouts.items()]
     if len(datasets) > 1:
-        average, gaps = _average(datasets, metrics, names, per_seed)
-        blocks, notes = [*average, *blocks], [*notes, *gaps]
+        average, lost = _average(datasets, layouts, names, per_seed)
+        blocks, notes = [*average, *blocks], [*notes, *lost]
     return Table(
         split=split,
         backbone=backbone,
         rule=rule,
         rows=names,
         labels=labels.of,
+        short=labels.short,
         blocks=tuple(blocks),
+        layouts=layouts,
         per_seed=per_seed,
-        cells=tuple(sorted(done, key=place)),
+        selected=selected,
+        clients=clients,
+        cells=done,
         open=unfinished,
         notes=tuple(notes),
     )
 
 
-def _metrics(cells: Iterable[Done]) -> tuple[str, ...]:
-    """The columns of a dataset, and HM if its protocol ends with it."""
-    protocols = [c.record.protocol for c in cells]
-    columns = unique(column for p in protocols for column in p.columns)
-    return (*columns, HM) if any(p.summary == HM for p in protocols) else columns
+def _target(config: RunConfig | None, dataset: str) -> str | None:
+    return held_out(config) if config is not None and config.dataset == dataset else None
 
 
-def _numbers(values: Mapping[str, float], metrics: tuple[str, ...]) -> dict[str, float]:
-    """One seed's numbers, with the HM of its columns."""
-    numbers = {m: values.get(m, math.nan) for m in metrics if m != HM}
-    return numbers | {HM: harmonic_mean(list(numbers.values()))} if HM in metrics else numbers
+def _grouped(cells: Iterable[Done], labels: Mapping[str, str]) -> dict[tuple[str, str, int], list[Done]]:
+    """(row, dataset, seed) to its cells: one for each held-out domain."""
+    found: dict[tuple[str, str, int], list[Done]] = {}
+    for c in cells:
+        found.setdefault((labels[c.name], c.config.dataset, c.config.seed), []).append(c)
+    return found
 
 
 def _block(dataset: str, metrics: tuple[str, ...], names: tuple[str, ...], per_seed: Numbers) -> Block:
     values = {}
     for row in names:
         seeds = sorted(per_seed.get((row, dataset), {}).items())
-        values[row] = tuple(over_seeds({seed: numbers[m] for seed, numbers in seeds}) for m in metrics)
+        values[row] = tuple(
+            over_seeds({seed: numbers[m] for seed, numbers in seeds if m in numbers}) for m in metrics
+        )
     return Block(dataset, metrics, values)
 
 
 def _average(
     datasets: tuple[str, ...],
-    metrics: Mapping[str, tuple[str, ...]],
+    layouts: Mapping[str, Layout],
     names: tuple[str, ...],
     per_seed: Numbers,
 ) -> tuple[list[Block], list[str]]:
     """The Average block (none if the datasets differ in their columns), and notes on what it leaves out."""
-    kinds = {m for m in metrics.values() if m}
+    kinds = {found.shared for found in layouts.values()}
     if len(kinds) != 1:
         return [], ["no average: the datasets do not have the same columns"] if kinds else []
     (shared,) = kinds
@@ -185,8 +211,8 @@ def _average(
         values[row] = _average_row([per_seed.get((row, d), {}) for d in datasets], shared, common)
         if common and common != every:
             notes.append(
-                f"{AVERAGE} of {row}: over the seeds that every dataset has ({_list(common)}), "
-                f"not {_list(sorted(set(every) - set(common)))}"
+                f"{AVERAGE} of {row}: over the seeds that every dataset has ({listed(common)}), "
+                f"not {listed(sorted(set(every) - set(common)))}"
             )
         elif every and not common:
             lacking = [d for d, s in zip(datasets, seeds, strict=True) if not s]
@@ -200,7 +226,7 @@ def _average_row(datasets: list[PerSeed], metrics: tuple[str, ...], seeds: list[
     if not seeds:
         return tuple(MISSING for _ in metrics)
     columns = [m for m in metrics if m != HM]
-    per_seed = {s: {m: statistics.fmean(d[s][m] for d in datasets) for m in columns} for s in seeds}
+    per_seed = {s: {m: statistics.fmean(d[s].get(m, math.nan) for d in datasets) for m in columns} for s in seeds}
     row = [over_seeds({s: per_seed[s][m] for s in seeds}) for m in columns]
     if HM in metrics:
         hm = harmonic_mean([value.mean for value in row])
@@ -215,12 +241,3 @@ def _nothing(store: Store) -> str:
     first = next((c for c in store.open if c.state == "failed"), store.open[0])
     count = len(store.open)
     return f"{store.path} holds no finished cell ({count} unfinished; {first.line}): finish with `bench run`"
-
-
-def _list(seeds: Iterable[int]) -> str:
-    return ", ".join(str(s) for s in seeds)
-
-
-def unique(items: Iterable[Item]) -> tuple[Item, ...]:
-    """In order of first appearance."""
-    return tuple(dict.fromkeys(items))

@@ -8,11 +8,11 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from fedbench.report.arithmetic import Value, ranks
 from fedbench.report.facts import definitions, facts, unfinished, warnings
+from fedbench.report.panels import Panel, panels
 from fedbench.report.stats import compare
-from fedbench.report.tables import Block, Table
-from fedbench.report.text import ABSENT, comparison_title, heading, number, seeds
+from fedbench.report.tables import Table
+from fedbench.report.text import ABSENT, comparison_title
 
 STYLES = {0: "", 1: "bold", 2: "underline"}
 
@@ -26,9 +26,12 @@ def terminal(tables: Sequence[Table], *, versus: str | None = None) -> Renderabl
     parts: list[RenderableType] = []
     for table in tables:
         parts.append(Text(table.title, style="bold"))
-        parts += [_block(table, block) for block in table.blocks]
+        grids = panels(table)
+        parts += [_grid(panel) for panel in grids if panel.main]
         if table.blocks:
             parts.append(Text(f"{definitions(table)} Best bold, second best underlined.", style="dim"))
+        for panel in grids:
+            parts += [] if panel.main else [_grid(panel), Text(panel.note, style="dim")]
         if versus is not None and table.blocks:
             parts.append(_comparison(table, versus))
         parts += [_line(f"{name}: ", text) for name, text in facts(table)]
@@ -40,20 +43,13 @@ def terminal(tables: Sequence[Table], *, versus: str | None = None) -> Renderabl
     return Group(*parts)
 
 
-def _block(table: Table, block: Block) -> Grid:
-    grid = Grid(title=Text(block.dataset), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("Method", overflow="fold", min_width=10)
-    for name in block.metrics:
-        grid.add_column(Text(heading(name)), justify="right", overflow="fold")
-    columns = []
-    for i in range(len(block.metrics)):
-        values = [block.values[row][i] for row in table.rows]
-        columns.append([_cell(v, STYLES[rank]) for v, rank in zip(values, ranks(values), strict=True)])
-    if table.mixed_n:
-        grid.add_column("n", justify="right")
-        columns.append([Text(str(seeds(block, row))) for row in table.rows])
-    for i, row in enumerate(table.rows):
-        grid.add_row(Text(row), *(column[i] for column in columns))
+def _grid(panel: Panel) -> Grid:
+    grid = Grid(title=Text(panel.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column(panel.corner, overflow="fold", min_width=10)
+    for head in panel.heads:
+        grid.add_column(Text(head), justify="right", overflow="fold")
+    for name, cells in panel.lines:
+        grid.add_row(Text(name), *(Text.assemble((c.mean, STYLES[c.rank]), c.spread) for c in cells))
     return grid
 
 
@@ -66,11 +62,6 @@ def _comparison(table: Table, versus: str) -> RenderableType:
         shown = ABSENT if c.difference is None else f"{c.difference:+.2f}"
         grid.add_row(Text(c.row), shown, c.verdict, str(c.n))
     return Group(Text(comparison_title(table, versus)), grid)
-
-
-def _cell(value: Value, style: str) -> Text:
-    mean, spread = number(value)
-    return Text.assemble((mean, style), spread)
 
 
 def _line(name: str, text: str, style: str = "dim") -> Text:

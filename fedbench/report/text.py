@@ -1,14 +1,20 @@
 """Texts that all forms of the table share: column names, numbers, the comparison's heading."""
 
-from fedbench.report.arithmetic import Value
+from collections.abc import Iterable
+
+from fedbench.report.arithmetic import HM, Value
+from fedbench.report.layout import AVG
 from fedbench.report.stats import metric
-from fedbench.report.tables import HM, Block, Table
+from fedbench.report.tables import Block, Table
 
 ABSENT = "–"
 
 
 def heading(metric_name: str) -> str:
-    """`hm` as HM, `local` as Local; a name with capitals of its own stays."""
+    """`hm` as HM, `local` as Local; a name with capitals of its own stays. `local/webcam` is webcam's."""
+    _, _, domain = metric_name.partition("/")
+    if domain:
+        return "Avg" if domain == AVG else domain
     return "HM" if metric_name == HM else metric_name[:1].upper() + metric_name[1:]
 
 
@@ -19,15 +25,22 @@ def number(value: Value) -> tuple[str, str]:
     return f"{value.mean:.2f}", f" ± {value.std:.2f}" if value.n > 1 else ""
 
 
-def seeds(block: Block, row: str) -> int:
+def seeds(block: Block, row: str) -> str:
     """The number of seeds behind a row's numbers, for the column n; 0 where the row has none."""
-    return max(value.n for value in block.values[row])
+    return counted(value.n for value in block.values[row] if not value.missing)
+
+
+def counted(numbers: Iterable[int]) -> str:
+    """`3`, or `2–3` where they differ."""
+    found = sorted(set(numbers)) or [0]
+    return str(found[0]) if len(found) == 1 else f"{found[0]}–{found[-1]}"
 
 
 def comparison_title(table: Table, versus: str) -> str:
     """What the paired comparison shows."""
+    of = ["dataset", *(["held-out domain"] if table.held_out else []), "seed"]
     what = "HM" if metric(table) == HM else "the mean of the columns"
     return (
-        f"Paired difference in {what} to {versus} over (dataset, seed) pairs "
+        f"Paired difference in {what} to {versus} over ({', '.join(of)}) pairs "
         "(p: two-sided Wilcoxon signed-rank test, not corrected for several rows)"
     )

@@ -10,6 +10,9 @@ from fedbench.seeds import stream
 
 Partition = Literal["published", "balanced"]
 
+PUBLISHED_SEED = 2023
+"""Hard-coded in the papers' code: the published class blocks are the same for every run seed."""
+
 
 def published_blocks(classes: int, *, clients: int, rng: random.Random) -> list[list[int]]:
     """The papers' rule: shuffle, `round(classes / clients)` each, the last client takes what remains.

@@ -65,6 +65,7 @@ class Dots:
     """A dataset."""
 
     title = "Dots"
+    quirks: ClassVar[dict[str, str]] = {}
 
     def __init__(self, root: Path, *, allow_missing: bool = False):
         if root.name == "nowhere":
@@ -73,6 +74,8 @@ class Dots:
 
 class Halves:
     """Base and novel halves."""
+
+    quirks: ClassVar[dict[str, str]] = {}
 
     class Options(BaseModel):
         model_config = ConfigDict(frozen=True, extra="forbid")

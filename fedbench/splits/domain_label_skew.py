@@ -1,0 +1,95 @@
+"""Domain and label skew together: the clients of a domain share its images out by a Dirichlet distribution."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from fedbench.registry import SPLITS
+from fedbench.seeds import stream
+from fedbench.splits.domains import UNORDERED, classnames_of, domains_of
+from fedbench.splits.pools import joined, lacking_val
+from fedbench.splits.skew import LabelDir
+from fedbench.task import Client, Dataset, Item, Metric, Split, Task
+
+PARTS = ("train", "test", "val")
+
+
+@SPLITS.register("domain-label-skew")
+class DomainLabelSkew(Split):
+    """Feature and label shift of pFedMMA and FedOTP: a few clients for each domain, each with its own classes.
+
+    `labeldir` of the protocol `dirichlet`, domain by domain. Clients are called `amazon 0`, `amazon 1`, ...;
+    all clients of a domain come before those of the next. See docs/protocols.md.
+    """
+
+    class Options(Split.Options):
+        """The papers have 3 clients a domain on Office-Caltech10 and 5 on DomainNet."""
+
+        clients_per_domain: int = Field(default=3, ge=1)
+        beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
+        min_size: int = Field(default=2, ge=1, description="fewest training and fewest test images of a client")
+        max_tries: int = Field(default=10_000, ge=1, description="draws before a domain gives up")
+
+    quirks = {
+        **UNORDERED,
+        "mismatched-labels": "a client's labels belong to its own images, but its images are the first of the "
+        "domain's list: nearly the same for all its clients, in training and in tests",
+    }
+    options: "DomainLabelSkew.Options"
+    columns: ClassVar[tuple[str, ...]] = ("local",)
+
+    def make(self, dataset: Dataset, *, seed: int) -> Task:
+        """The task for one seed.
+
+        Raises:
+            FedbenchError: fewer than two domains; no draw gives every client of a domain `min_size` images.
+        """
+        classnames = classnames_of(dataset, self.active_quirks, seed=seed)
+        names: list[str] = []
+        dealt: dict[str, list[list[Item]]] = {part: [] for part in PARTS}
+        for domain in domains_of(dataset, self.name):
+            names += [f"{domain} {k}" for k in range(self.options.clients_per_domain)]
+            for part, lists in self._deal(dataset, domain, seed=seed).items():
+                dealt[part] += lists
+        pool, rows = joined(classnames, dealt["test"])
+        pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
+        notes = dataset.notes()
+        if problem := lacking_val([bool(items) for items in dealt["val"]]):
+            notes.append(problem)
+        else:
+            pools["val"], rows = joined(classnames, dealt["val"])
+            metrics["val"] = Metric("val", rows)
+        return Task(
+            protocol=self.name,
+            dataset=dataset,
+            classnames=classnames,
+            clients=tuple(
+                Client(name, tuple(train)) for name, train in zip(names, dealt["train"], strict=True)
+            ),
+            pools=pools,
+            metrics=metrics,
+            columns=self.columns,
+            notes=tuple(notes),
+        )
+
+    def _deal(self, dataset: Dataset, domain: str, *, seed: int) -> Mapping[str, list[list[Item]]]:
+        """The images of each client of a domain, by part."""
+        options = self.options
+        parts = dataset.domain_parts(domain)
+        rule = LabelDir(options.beta, options.clients_per_domain, options.min_size, options.max_tries)
+        dealt = rule.deal(
+            [np.array([item.label for item in parts[part]], dtype=int) for part in PARTS],
+            draws=lambda attempt: stream(seed, "label-skew", domain=domain, attempt=attempt),
+            what=f"{self.name} on domain {domain} of {dataset.name}",
+        )
+        return {
+            part: [self._items(parts[part], own) for own in lists]
+            for part, lists in zip(PARTS, dealt, strict=True)
+        }
+
+    def _items(self, items: tuple[Item, ...], own: np.ndarray) -> list[Item]:
+        if "mismatched-labels" not in self.active_quirks:
+            return [items[i] for i in own]
+        return [Item(items[k].key, items[i].label, items[k].domain) for k, i in enumerate(own)]
