@@ -21,6 +21,7 @@ class CIFAR10(BatchDataset):
     download = "cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html"
 
     classnames = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    statistics = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
     meta = ("batches.meta", "label_names")
     label_key = "labels"

@@ -33,6 +33,7 @@ class CIFAR100(BatchDataset):
         "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout",
         "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
     )  # fmt: skip
+    statistics = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
     files = {"train": ("train",), "test": ("test",)}
     meta = ("meta", "fine_label_names")
     label_key = "fine_labels"

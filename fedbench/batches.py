@@ -32,6 +32,10 @@ class BatchDataset(Dataset):
     meta: ClassVar[tuple[str, str]]
     label_key: ClassVar[str]
     group_key: ClassVar[str] = ""
+    quirks = {
+        "cifar-preprocess": "normalised with CIFAR's statistics instead of CLIP's, then resized as a tensor; the same "
+        "in training and tests, no augmentation"
+    }
 
     superclasses: tuple[int, ...] = ()
 

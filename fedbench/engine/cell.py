@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 
 import fedbench
 from fedbench import clip as clip_package
+from fedbench import quirks
 from fedbench.clip import FrozenCLIP
 from fedbench.config import SCHEMA, RunConfig, Runtime, validated
 from fedbench.engine.checkpoint import Journal
@@ -24,7 +25,7 @@ from fedbench.engine.evaluate import Evaluator, summary
 from fedbench.engine.federation import Federation, payload
 from fedbench.engine.memory import budget_bytes, clients_that_fit, step_bytes
 from fedbench.engine.views import ViewCache
-from fedbench.errors import FedbenchError
+from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
 from fedbench.registry import METHODS, SPLITS
 from fedbench.sources import make_dataset
@@ -69,14 +70,23 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     device = torch.device(runtime.device)
+    owners = _owners(config)
     task = make_task(config, runtime)
     clip = load_backbone(config.backbone, config.precision, runtime)
-    method: Method = METHODS[config.method](clip, task.classnames, hyper=config.hyper, quirks=config.quirks)
+    method: Method = METHODS[config.method](
+        clip, task.classnames, hyper=config.hyper, quirks=_share(config, owners[config.method])
+    )
     reason = method.skip()
     if reason:
         raise Skipped(reason)
     cache = ViewCache(
-        clip, task.dataset, kind=method.image_input, folder=runtime.cache_dir, say=log.warning, progress=progress
+        clip,
+        task.dataset,
+        kind=method.image_input,
+        legacy="cifar-preprocess" in config.quirks,
+        folder=runtime.cache_dir,
+        say=log.warning,
+        progress=progress,
     )
     journal = Journal(folder, identity=f"{config.cell}/{task.hash}/{clip.weights_hash}")
     _write_json(folder / "task.json", task.description())
@@ -96,6 +106,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         seed=config.seed,
         participation=config.participation,
         local_epochs=config.local_epochs,
+        round_zero_all="round-zero-all" in config.quirks,
     )
     if trains:
         federation.clients_at_once = _clients_at_once(federation, data, runtime)
@@ -111,7 +122,26 @@ def make_task(config: RunConfig, runtime: Runtime) -> Task:
     )
     split = SPLITS[config.split]
     options = validated(split.Options, config.split_options, where=config.split)  # type: ignore[attr-defined]
-    return split(options).make(dataset, seed=config.seed)
+    return split(options, _share(config, split.quirks)).make(dataset, seed=config.seed)  # type: ignore[attr-defined]
+
+
+def _owners(config: RunConfig) -> dict[str, Mapping[str, str]]:
+    """Quirks by owner.
+
+    Raises:
+        FedbenchError: the cell has a quirk that none of them knows.
+    """
+    owners = quirks.of_cell(method=config.method, split=config.split, dataset=config.dataset)
+    known = {quirk for of_one in owners.values() for quirk in of_one}
+    for quirk in config.quirks:
+        if quirk not in known:
+            raise unknown("quirk", quirk, known)
+    return owners
+
+
+def _share(config: RunConfig, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of the cell's quirks that one owner knows."""
+    return tuple(quirk for quirk in config.quirks if quirk in known)
 
 
 @lru_cache(maxsize=1)
@@ -184,6 +214,7 @@ def _record(
             "columns": list(task.columns),
             "summary": task.summary,
             "clients": len(task.clients),
+            "client_names": [client.name for client in task.clients],
             "classes": len(task.classnames),
             "train_images": int(task.counts.sum()),
             "source": task.dataset.source,

@@ -23,7 +23,8 @@ class ViewData:
         self.task, self.cache, self.config, self.device = task, cache, config, device
         self.epochs = epochs
         epochs = config.rounds * epochs
-        self.views = [TEST_VIEW] if config.views == 0 else list(range(min(epochs, config.views or epochs)))
+        plain = config.views == 0 or "cifar-preprocess" in config.quirks  # which augments nothing
+        self.views = [TEST_VIEW] if plain else list(range(min(epochs, config.views or epochs)))
 
     def prepare(self) -> None:
         """Compute the features of all views of all training images that are not in the cache."""

@@ -8,14 +8,17 @@ from torch import Tensor
 
 from fedbench.engine.federation import Federation
 from fedbench.engine.views import TEST_VIEW, ViewCache
-from fedbench.method import Method
 from fedbench.task import Metric, Pool, Task
 
 LOGITS_AT_ONCE = 2**26
-"""Scores in one pass: bounds memory, changes no number."""
+"""Scores in one pass: bounds memory."""
 
-TOWER_IMAGES_AT_ONCE = 128
-"""Images of all clients in one pass of methods that work inside the image tower."""
+TOWER_CLIENTS, TOWER_IMAGES = 4, 32
+"""Clients and images of each in one pass of methods that work inside the image tower. Fixed, so that no number
+depends on how many clients train at once."""
+
+OUTSIDE_THE_TOWER = ("embedding", "tokens")
+"""Image inputs behind the image tower: a pool is scored as a whole. With the others each image costs a pass."""
 
 HELD_BYTES = 2**31
 """Test images held on the device; larger pools go there piece by piece."""
@@ -38,36 +41,45 @@ class Evaluator:
         return {name: _accuracies(metric, correct[metric.pool]) for name, metric in self.task.metrics.items()}
 
     def _correct(self, federation: Federation, name: str, pool: Pool) -> np.ndarray:
-        """Which images each client's model gets right. (clients, images) bool"""
-        clients = len(federation.counts)
+        """Which images each client's model gets right; False where no metric asks. (clients, images) bool"""
+        everyone = len(federation.counts)
         # without personal tensors all clients hold the same model
-        different = range(clients) if federation.personal else range(1)
-        images, labels = self.images[name], self.labels[name]
-        parts = [
-            torch.cat(
-                [
-                    self._right(federation, group, x.to(labels.device), y, pool)
-                    for x, y in _pieces(images, labels, federation.method, pool, clients=len(group))
-                ],
-                dim=1,
-            )
-            for group in federation.chunks(list(different))
-        ]
-        return np.broadcast_to(torch.cat(parts).cpu().numpy(), (clients, len(labels)))
+        models = list(range(everyone if federation.personal else 1))
+        if federation.method.image_input not in OUTSIDE_THE_TOWER:
+            return self._through_the_tower(federation, name, pool, models)
+        images, labels, at_once = self.images[name], self.labels[name], federation.chunks(models)
+        size = max(1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * images[0].numel() // images.shape[-1]))
+        correct = [self._right(federation, group, images, labels, pool, size=size) for group in at_once]
+        return np.broadcast_to(torch.cat(correct).cpu().numpy(), (everyone, len(labels)))
 
-    def _right(self, federation: Federation, group: list[int], images: Tensor, labels: Tensor, pool: Pool) -> Tensor:
-        shown = images.expand(len(group), *images.shape)
-        logits = federation.method.logits(federation.model(group), shown, pool.classnames)
-        return logits.argmax(-1) == labels  # ties go to the first class
+    def _through_the_tower(
+        self, federation: Federation, name: str, pool: Pool, models: list[int]
+    ) -> np.ndarray:
+        """The same for methods inside the image tower: only rows that some metric counts for the client."""
+        everyone, images, labels = len(federation.counts), self.images[name], self.labels[name]
+        asked = [metric.rows for metric in self.task.metrics.values() if metric.pool == name]
+        if len(models) == 1 or any(rows is None for rows in asked):
+            groups = [models[k : k + TOWER_CLIENTS] for k in range(0, len(models), TOWER_CLIENTS)]
+            parts = [self._right(federation, group, images, labels, pool, size=TOWER_IMAGES) for group in groups]
+            return np.broadcast_to(torch.cat(parts).cpu().numpy(), (everyone, len(labels)))
+        correct = np.zeros((everyone, len(labels)), dtype=bool)
+        for k in models:
+            rows = sorted({row for each in asked if each is not None for row in each[k]})
+            if rows:
+                right = self._right(federation, [k], images[rows], labels[rows], pool, size=TOWER_IMAGES)
+                correct[k, rows] = right[0].cpu().numpy()
+        return correct
 
-
-def _pieces(
-    images: Tensor, labels: Tensor, method: Method, pool: Pool, *, clients: int
-) -> list[tuple[Tensor, Tensor]]:
-    size = max(1, LOGITS_AT_ONCE // (clients * len(pool.classnames)))
-    if method.image_input != "embedding":
-        size = min(size, max(1, TOWER_IMAGES_AT_ONCE // clients))
-    return list(zip(images.split(size), labels.split(size), strict=True))
+    def _right(
+        self, federation: Federation, group: list[int], images: Tensor, labels: Tensor, pool: Pool, *, size: int
+    ) -> Tensor:
+        """(clients of the group, images) bool, `size` images at a time"""
+        model, parts = federation.model(group), []
+        for x, y in zip(images.split(size), labels.split(size), strict=True):
+            shown = x.to(labels.device).expand(len(group), *x.shape)
+            logits = federation.method.logits(model, shown, pool.classnames)
+            parts.append(logits.argmax(-1) == y)  # ties go to the first class
+        return torch.cat(parts, dim=1)
 
 
 def _accuracies(metric: Metric, correct: np.ndarray) -> np.ndarray:

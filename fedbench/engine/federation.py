@@ -1,5 +1,6 @@
 """The federation: rounds of local training and averaging. This file reads like the algorithm."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,9 +39,9 @@ class Round:
     active: Tensor
 
     def mean_losses(self) -> dict[str, float]:
-        """Each term's mean over all steps that were taken."""
+        """Each term's mean over all steps that were taken; summed exactly, so that no grouping shows."""
         taken = self.active.sum().item()
-        return {name: (x.sum() / taken).item() for name, x in self.losses.items()}
+        return {name: math.fsum(x.flatten().tolist()) / taken for name, x in self.losses.items()}
 
 
 class Federation:
@@ -63,16 +64,19 @@ class Federation:
         local_epochs: int = 1,
         clients_at_once: int | None = None,
         start: Tensors | None = None,
+        round_zero_all: bool = False,
     ):
         """
         Args:
             counts: every client's number of training images.
             clients_at_once: how many train in one pass; changes no number.
             start: common start of all clients instead of the method's `init`, without the clients axis.
+            round_zero_all: everyone trains in round 0, whatever the participation: the quirk of that name.
         """
         self.method, self.data, self.seed, self.local_epochs = method, data, seed, local_epochs
         self.counts = torch.as_tensor(counts)
         self.participants_per_round = max(int(participation * len(counts)), 1)
+        self.round_zero_all = round_zero_all
         self.clients_at_once = clients_at_once or len(counts)
         self.device = method.clip.device
         start = start or method.init(torch_stream(seed, "init"))
@@ -103,7 +107,7 @@ class Federation:
     def sample(self, round_: int) -> list[int]:
         """This round's participants, in index order."""
         everyone = len(self.counts)
-        if self.participants_per_round == everyone:
+        if self.participants_per_round == everyone or (self.round_zero_all and round_ == 0):
             return list(range(everyone))
         chosen = stream(self.seed, "participants", round=round_).choice(everyone, self.participants_per_round, replace=False)
         return sorted(chosen.tolist())

@@ -1,6 +1,7 @@
 """Pixels: CLIP's test transform, and augmented views that are pure functions of (image, view)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torchvision.transforms.v2.functional as TF
@@ -20,6 +21,13 @@ def plain_view(image: PILImage.Image, to: Preprocess) -> Tensor:
     """Resize the shorter side, centre crop, normalise. → (3, size, size)"""
     image = TF.resize(image, [to.size], interpolation=InterpolationMode(to.interpolation))
     return _normalised(TF.center_crop(image, [to.size, to.size]), to)
+
+
+def legacy_view(image: PILImage.Image, size: int, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """The quirk `cifar-preprocess`: normalise with the dataset's statistics, then resize the tensor. → (3, size, size)"""
+    pixels = TF.to_dtype(TF.pil_to_tensor(image), torch.float32, scale=True)
+    pixels = TF.normalize(pixels, list(mean), list(std))
+    return TF.resize(pixels, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=False)
 
 
 def augmented_view(image: PILImage.Image, to: Preprocess, *, name: str, view: int) -> Tensor:

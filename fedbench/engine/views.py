@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
-from fedbench.engine.transforms import plain_view, augmented_view
+from fedbench.engine.transforms import augmented_view, legacy_view, plain_view
 from fedbench.errors import FedbenchError
 from fedbench.task import Dataset, Item
 
@@ -42,6 +42,7 @@ class ViewCache:
         dataset: Dataset,
         *,
         kind: str = "embedding",
+        legacy: bool = False,
         folder: Path,
         say: Callable[[str], None],
         progress: Progress,
@@ -49,11 +50,15 @@ class ViewCache:
         """
         Args:
             kind: how far images are computed, see `Method.image_input`; pixels are not kept.
+            legacy: prepare all views as under the quirk `cifar-preprocess`, with the dataset's statistics.
             folder: the cache's root; shared by any number of processes.
             say: called with a message about a rebuilt or awaited entry.
             progress: called with ("features", done, total).
         """
         settings = f"{clip.weights_hash}-{clip.precision}-{clip.preprocess}-{kind}"
+        self.statistics = dataset.statistics if legacy else None
+        if self.statistics:
+            settings += f"-{self.statistics}"
         digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.clip, self.dataset, self.kind, self.say, self.progress = clip, dataset, kind, say, progress
         self.folder = folder.expanduser() / "features" / digest / dataset.name
@@ -115,6 +120,9 @@ class ViewCache:
                 image = self.dataset.open(item)
             except FedbenchError as error:
                 return error
+            if self.statistics:
+                mean, std = self.statistics
+                return legacy_view(image, to.size, mean=mean, std=std)
             if view == TEST_VIEW:
                 return plain_view(image, to)
             return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)

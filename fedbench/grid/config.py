@@ -1,6 +1,6 @@
 """A grid: what the user asked for, before it becomes cells."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -33,7 +33,9 @@ class GridConfig(BaseModel):
     backbone: str = _RUN["backbone"].default
     rounds: int = Field(default=_RUN["rounds"].default, ge=0)
     local_epochs: int = Field(default=_RUN["local_epochs"].default, ge=1)
-    batch_size: int = Field(default=_RUN["batch_size"].default, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["shots"] = Field(
+        default=_RUN["batch_size"].default, description="'shots': as many as the split's shots, in each cell"
+    )
     participation: float = Field(default=_RUN["participation"].default, gt=0, le=1)
     views: int | None = Field(default=_RUN["views"].default, ge=0)
     evaluate_every: int = Field(default=_RUN["evaluate_every"].default, ge=1)

@@ -36,7 +36,13 @@ def expand(grid: GridConfig, *, device: str = "cpu", data_root: Path = Path("dat
         shared["precision"] = "bf16" if device.startswith("cuda") else "float32"
     cells = [
         RunConfig(
-            method=m, hyper=h, quirks=active[m, d], dataset=canonical[d], split_options=o, seed=s, **shared
+            method=m,
+            hyper=h,
+            quirks=active[m, d],
+            dataset=canonical[d],
+            split_options=o,
+            seed=s,
+            **shared | {"batch_size": _batch_size(grid, o)},
         )
         for d in grid.datasets
         for o, s, m in product(options[d], grid.seeds, grid.methods)
@@ -109,6 +115,14 @@ def _split_options(
     ]
 
 
+def _batch_size(grid: GridConfig, options: dict[str, Any]) -> int:
+    if grid.batch_size != "shots":
+        return grid.batch_size
+    if options.get("shots") is None:
+        raise FedbenchError(f"batch_size = 'shots': split '{grid.split}' has no number of shots here")
+    return options["shots"]
+
+
 def _quirks(grid: GridConfig, method: str, dataset: str) -> tuple[str, ...]:
     """The quirks of the grid that exist in a cell, sorted: their order means nothing."""
     owners = quirks.of_cell(method=method, split=grid.split, dataset=dataset)
@@ -117,7 +131,8 @@ def _quirks(grid: GridConfig, method: str, dataset: str) -> tuple[str, ...]:
         owner, quirk = _parted(entry)
         if owner in owners and quirk not in owners[owner]:
             if not owners[owner]:
-                raise FedbenchError(f"{owner} has no quirks, so '{entry}' means nothing")
+                kind = "method " if owner in METHODS else ""
+                raise FedbenchError(f"{kind}{owner} has no quirks, so '{entry}' means nothing")
             raise unknown(f"quirk of {owner}", quirk, owners[owner])
         if any(quirk in known for name, known in owners.items() if owner in ("", name)):
             chosen.add(quirk)

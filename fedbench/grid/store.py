@@ -227,14 +227,15 @@ AXES = ("shots", "target", "beta")
 
 
 def _setting(cells: list[RunConfig]) -> dict[str, Any]:
-    """What all cells of a store share: `FIXED`, and the options of the split that the grid itself does not vary."""
+    """What all cells of a store share: `FIXED` and the split's options, but for what the grid itself varies."""
     first = cells[0].model_dump(mode="json")
     options = {
         key: value
         for key, value in first["split_options"].items()
         if key not in AXES and all(c.split_options.get(key) == cells[0].split_options[key] for c in cells)
     }
-    return {key: first[key] for key in FIXED} | {"split_options": options}
+    fixed = {key: first[key] for key in FIXED if all(getattr(c, key) == getattr(cells[0], key) for c in cells)}
+    return fixed | {"split_options": options}
 
 
 def _difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:

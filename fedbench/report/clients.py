@@ -1,4 +1,4 @@
-"""The clients of a cell by name: what a matrix's columns and the domains of a label-skewed split are called."""
+"""The clients of a cell by name: the columns of a matrix, and the domains of a label-skewed split."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,9 @@
 """Accuracy per round: one figure a dataset, one panel a column, one line a row."""
 
+import math
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,15 +27,28 @@ from fedbench.report.figures import (
     title,
 )
 from fedbench.report.load import Done
+from fedbench.report.rows import held_out
 from fedbench.report.tables import Table
 from fedbench.report.text import heading
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52
-LEGEND_ROW = 0.19
+LEGEND_ROW, GAP = 0.19, 0.75
+ACROSS = 3
+"""Panels side by side, before they go below each other; four still stand in one row."""
+
 LEAST = 2.0
 """Percentage points that a panel shows at least, so that noise does not look like a result."""
 
 DASHED: tuple[float, tuple[float, float]] = (0, (5, 2))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: a column, of the cells that hold out `target` where they hold out domains."""
+
+    title: str
+    column: str
+    target: str | None = None
 
 
 def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
@@ -42,32 +57,45 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
     Methods that train nothing are dashed horizontal lines; a single seed has no band.
     """
     cells = [c for c in table.cells if c.config.dataset == dataset]
-    columns = unique(column for c in cells for column in c.record.protocol.columns)
+    panels = _panels(table, dataset)
     rows = {row: [c for c in cells if table.labels[c.name] == row] for row in table.rows}
     rows = {row: found for row, found in rows.items() if found}
     aside = legend_width(rows)
-    width = max(0.75 + PANEL * len(columns) + aside, 5.2)
-    foot = lines_of(width, table, _seeds(rows) + not_shown(table, list(rows)))
+    across = min(len(panels), ACROSS) if len(panels) != ACROSS + 1 else len(panels)
+    down = math.ceil(len(panels) / across)
+    width = max(0.75 + PANEL * across + aside, 5.2)
+    said = _seeds(panels, rows) + not_shown(table, list(rows)) + _alone(table, dataset)
+    foot = lines_of(width, table, said)
     bottom = 0.54 + FOOT_LINE * len(foot)
-    height = max(HEIGHT if len(rows) <= MANY else TALL, LEGEND_ROW * len(rows)) + TOP + bottom
+    tall = HEIGHT if len(rows) <= MANY or down > 1 else TALL
+    height = max(tall * down + GAP * (down - 1), LEGEND_ROW * len(rows)) + TOP + bottom
     fig = figure(width, height)
     left, right = 0.62 / width, 1 - (aside + 0.1) / width
     grid = fig.add_gridspec(
-        1, len(columns), left=left, right=right, bottom=bottom / height, top=1 - TOP / height, wspace=0.2
+        down,
+        across,
+        left=left,
+        right=right,
+        bottom=bottom / height,
+        top=1 - TOP / height,
+        wspace=0.2,
+        hspace=GAP / tall,
     )
-    for i, column in enumerate(columns):
-        axes = fig.add_subplot(grid[0, i])
+    for i, panel in enumerate(panels):
+        axes = fig.add_subplot(grid[divmod(i, across)])
         tidy(axes)
-        axes.set_title(heading(column), fontsize=TEXT)
+        axes.set_title(panel.title, fontsize=TEXT)
         axes.set_xlabel("round", fontsize=SMALL)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        for row, found in rows.items():
-            _draw(axes, found, column, look[row], row, band=0.14 if len(rows) <= MANY else 0.07)
+        for row, cells in rows.items():
+            found = [c for c in cells if held_out(c.config) == panel.target]
+            _draw(axes, found, panel.column, look[row], row, band=0.14 if len(rows) <= MANY else 0.07)
         axes.margins(x=0.02)
         low, high = axes.get_ylim()
         if high - low < LEAST:
             axes.set_ylim((low + high - LEAST) / 2, (low + high + LEAST) / 2)
-    fig.axes[0].set_ylabel("accuracy (%)", fontsize=SMALL)
+        if i % across == 0:
+            axes.set_ylabel("accuracy (%)", fontsize=SMALL)
     title(fig, dataset)
     legend(fig, [_handle(row, found, look[row]) for row, found in rows.items()], left=width - aside, top=0.45)
     footnote(fig, foot)
@@ -77,7 +105,7 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
 def series(cells: list[Done], column: str) -> dict[int, list[float]]:
     """Round to the seeds' values in percent, for the rounds that every cell evaluated."""
     found = [{r.number: r.means[column] for r in c.rounds if column in r.means} for c in cells]
-    common = set.intersection(*(set(f) for f in found))
+    common = set.intersection(*(set(f) for f in found)) if found else set()
     return {n: [f[n] for f in found] for n in sorted(common)}
 
 
@@ -119,8 +147,28 @@ def _handle(row: str, cells: list[Done], look: Look) -> Line2D:
     return handle
 
 
-def _seeds(rows: Mapping[str, list[Done]]) -> str:
-    counts = sorted({len(cells) for cells in rows.values()})
+def _panels(table: Table, dataset: str) -> list[Panel]:
+    found = table.layouts[dataset]
+    if found.targets:
+        several = len(found.columns) > 1
+        return [
+            Panel((f"{heading(column)}, " if several else "") + f"held out: {target}", column, target)
+            for column in found.columns
+            for target in found.targets
+        ]
+    return [Panel(heading(column), column) for column in found.columns]
+
+
+def _alone(table: Table, dataset: str) -> str:
+    """Why there is no scatter beside the curves."""
+    columns = table.layouts[dataset].columns
+    return f" No scatter: the only column is {heading(columns[0])}." if len(columns) == 1 else ""
+
+
+def _seeds(panels: list[Panel], rows: Mapping[str, list[Done]]) -> str:
+    counts = sorted(
+        {sum(held_out(c.config) == p.target for c in row) for row in rows.values() for p in panels} - {0}
+    )
     if counts == [1]:
         return "One seed."
     return f"Mean ± sample std over seeds (n = {' or '.join(map(str, counts))})."

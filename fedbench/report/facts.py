@@ -4,12 +4,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fedbench.report.arithmetic import HM
+from fedbench.report.layout import AVG
 from fedbench.report.load import Done
-from fedbench.report.rows import flat, short, shown
+from fedbench.report.matrix import spreads
+from fedbench.report.rows import LAYOUT, SHOTS, flat, held_out, short, shown, unique
 from fedbench.report.select import describe
 from fedbench.report.tables import Table
 
 TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
+
+SHOTS_KEY = f"split_options.{SHOTS}"
 
 
 def facts(table: Table) -> list[tuple[str, str]]:
@@ -31,21 +36,45 @@ def facts(table: Table) -> list[tuple[str, str]]:
 def definitions(table: Table) -> str:
     """How the numbers came about, in one line."""
     text = "Accuracies in %: mean ± sample standard deviation over seeds"
-    if any(HM in block.metrics for block in table.blocks):
+    metrics = {m for block in table.blocks for m in block.metrics}
+    if HM in metrics:
         text += "; HM: harmonic mean of the columns, per seed; an average's HM is that of its columns"
+    if table.held_out:
+        text += "; columns: the held-out domain, each the mean over its source clients"
+    if any(m.endswith(f"/{AVG}") for m in metrics):
+        text += "; Avg: mean of the columns, per seed"
+    if any(found.groups for found in table.layouts.values()):
+        text += "; a domain's column: mean over its clients; the last column: mean over all clients"
+    if any(len(block.metrics) == 1 for block in spreads(table)):
+        text += (
+            "; each number is the mean over clients; Std over clients: sample standard deviation over the "
+            "clients of a seed, averaged over seeds"
+        )
     return text + "."
 
 
 def warnings(table: Table) -> list[str]:
-    """Reasons to distrust the table: rows that did not see the same split, or not the same weights."""
+    """Reasons to distrust the table: rows that did not see one split or one set of weights; guessed names."""
     lines = []
-    splits: dict[tuple[str, int], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    splits: dict[tuple[str, int, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    options = [c.config.split_options for c in table.cells]
+    varying = [
+        k for k in unique(k for o in options for k in o) if len({shown(o.get(k)) for o in options}) > 1
+    ]
     for c in table.cells:
-        splits[c.config.dataset, c.config.seed][c.record.hashes.split].append(table.labels[c.name])
-    for (dataset, seed), hashes in sorted(splits.items()):
+        # cells with other options of the split were never meant to see the same one
+        own = "".join(f", {key} {shown(c.config.split_options.get(key))}" for key in varying)
+        splits[c.config.dataset, c.config.seed, own][c.record.hashes.split].append(table.labels[c.name])
+    for (dataset, seed, own), hashes in sorted(splits.items()):
         if len(hashes) > 1:
             groups = "; ".join(f"{h[:8]}: {', '.join(unique(rows))}" for h, rows in hashes.items())
-            lines.append(f"on {dataset}, seed {seed}, the rows did not see the same split ({groups})")
+            lines.append(f"on {dataset}, seed {seed}{own}, the rows did not see the same split ({groups})")
+    doubtful = unique(c.config.dataset for c in table.cells if _doubtful(table, c))
+    if doubtful:
+        lines.append(
+            f"the cells of {', '.join(doubtful)} do not keep the order of their clients: their numbers are "
+            "assigned to domains in alphabetical order, which may be wrong"
+        )
     weights: dict[str, list[str]] = defaultdict(list)
     for c in table.cells:
         weights[c.record.hashes.weights].append(table.labels[c.name])
@@ -70,6 +99,7 @@ def _protocol(table: Table) -> str:
     protocols = [c.record.protocol for c in table.cells]
     clients = unique(p.clients for p in protocols if p.clients is not None)
     options = [key for c in table.cells for key in flat(c.config) if key.startswith("split_options.")]
+    options = [key for key in options if key not in LAYOUT]
     if clients and "split_options.clients" not in options:
         parts.append(f"{' / '.join(map(str, clients))} clients")
     parts += _settings(table, options)
@@ -113,11 +143,15 @@ def _one_setting(table: Table, cells: list[Done], key: str) -> str:
     datasets = {text: unique(c.config.dataset for c in group) for text, group in groups.items()}
     by_dataset = sum(map(len, datasets.values())) == len({d for found in datasets.values() for d in found})
     rows = {text: unique(table.labels[c.name] for c in group) for text, group in groups.items()}
+    if key == SHOTS_KEY and not by_dataset:  # the rows' labels say which has which
+        return f"{name} {' / '.join(groups)}"
     return f"{name} " + _listed(datasets if by_dataset else rows)
 
 
 def _setting_text(key: str, value: Any) -> str:
-    return "one per epoch" if key == "views" and value is None else shown(value)
+    if value is None:
+        return {"views": "one per epoch", SHOTS_KEY: "all"}.get(key, shown(value))
+    return shown(value)
 
 
 def _listed(groups: Mapping[str, Iterable[str]]) -> str:
@@ -126,10 +160,10 @@ def _listed(groups: Mapping[str, Iterable[str]]) -> str:
 
 
 def _hyper(table: Table) -> list[tuple[str, str]]:
-    """Every row's hyper-parameters; those that were set per dataset with their datasets."""
+    """Every row's hyper-parameters, whatever its shots; those set per dataset with their datasets."""
     result = []
-    for row in table.rows:
-        cells = [c for c in table.cells if table.labels[c.name] == row]
+    for row in unique(table.short[row] for row in table.rows):
+        cells = [c for c in table.cells if table.short[table.labels[c.name]] == row]
         parts = []
         for key in unique(k for c in cells for k in flat(c.config) if k.startswith("hyper.")):
             values: dict[str, list[str]] = defaultdict(list)
@@ -152,16 +186,23 @@ def _computed(table: Table) -> str:
 
 
 def _splits(table: Table) -> str:
-    hashes: dict[str, dict[int, tuple[str, ...]]] = defaultdict(dict)
+    hashes: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for c in sorted(table.cells, key=lambda c: c.config.seed):
-        seeds = hashes[c.config.dataset]
-        seeds[c.config.seed] = unique([*seeds.get(c.config.seed, ()), c.record.hashes.split[:8]])
+        target = held_out(c.config)
+        key = f"s{c.config.seed}" + (f" without {target}" if target else "")
+        seen = hashes[c.config.dataset]
+        seen[key] = unique([*seen.get(key, ()), c.record.hashes.split[:8]])
     datasets = unique(c.config.dataset for c in table.cells)
-    return "; ".join(f"{dataset} {_by_seed(hashes[dataset])}" for dataset in datasets)
+    return "; ".join(f"{dataset} {_by_key(hashes[dataset])}" for dataset in datasets)
 
 
-def _by_seed(seeds: Mapping[int, tuple[str, ...]]) -> str:
-    return ", ".join(f"s{seed} {'/'.join(found)}" for seed, found in seeds.items())
+def _by_key(hashes: Mapping[str, tuple[str, ...]]) -> str:
+    return ", ".join(f"{key} {'/'.join(found)}" for key, found in hashes.items())
+
+
+def _doubtful(table: Table, cell: Done) -> bool:
+    """Its clients' numbers may be under the wrong names."""
+    return cell.name in table.clients and not table.clients[cell.name].sure
 
 
 def _missing(table: Table) -> str:

@@ -67,10 +67,11 @@ def _cell(cell: Cell) -> str:
 def _caption(table: Table, panel: Panel) -> str:
     """What the numbers are; backbone with its caveat and the selection rule always stand here."""
     said = dict(facts(table))
-    text = f"{panel.title}, {table.title}. Selection: {said['Selection']}. Seeds: {said['Seeds']}. "
+    seeds = said["Seeds"] if panel.main else said["Seeds"].partition(" (")[0]  # n is in the note
+    text = f"{panel.title}, {table.title}. Selection: {said['Selection']}. Seeds: {seeds}. "
     text += definitions(table) if panel.main else panel.note
-    marked = any(cell.rank for _, cells in panel.lines for cell in cells)
-    return escape(text) + (r" Best \textbf{bold}, second best \underline{underlined}." if panel.main or marked else "")
+    marked = panel.main or any(cell.rank for _, cells in panel.lines for cell in cells)
+    return escape(text) + (r" Best \textbf{bold}, second best \underline{underlined}." if marked else "")
 
 
 def _remarks(table: Table, panel: Panel) -> list[str]:

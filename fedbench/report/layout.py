@@ -108,4 +108,4 @@ def gaps(label: str, found: Layout, per_seed: PerSeed) -> list[str]:
     others = sorted(set(per_seed) - set(common))
     if not others:
         return []
-    return [f"{label}: over the seeds that every held-out domain has ({listed(common)}), not {listed(others)}"]
+    return [f"{label}: over the seeds with every held-out domain ({listed(common)}), not {listed(others)}"]

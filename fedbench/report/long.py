@@ -15,11 +15,12 @@ CSV_COLUMNS = ["method", "dataset", "protocol", "metric", "mean", "std", "n"]
 def frame(tables: Sequence[Table]) -> pd.DataFrame:
     """Every number in long form, unrounded; a missing one has n 0. HM is a metric, Average a dataset.
 
-    Where a protocol has several backbones, `method` names the backbone too. Metrics with `/` belong to a domain,
-    those with `<-` to clients: `target/amazon` is the accuracy on the held-out amazon, the mean over its source
-    clients; `target/amazon<-webcam` that of the client webcam; `target/amazon<-*` the first again, with std and
-    n over the source clients instead of seeds. `local/webcam` is the mean over the clients of webcam, and
-    `local<-*` is `local` with std and n over clients.
+    Where a protocol has several backbones, `method` names the backbone too. Metrics with `/` belong to a
+    domain, those with `<-` to clients: `target/amazon` is the accuracy on the held-out amazon, the mean over
+    its source clients; `target/amazon<-webcam` that of the client webcam; `target/amazon<-*` the first again,
+    with std and n over the source clients instead of seeds; `target/avg` the mean over held-out domains.
+    `local/webcam` is the mean over the clients of webcam, and `local<-*` is `local` with std and n over
+    clients.
     """
     splits = [table.split for table in tables]
     rows: list[dict[str, Any]] = []

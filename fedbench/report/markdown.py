@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from fedbench.report.facts import definitions, facts, unfinished, warnings
-from fedbench.report.panels import Panel, panels
+from fedbench.report.panels import Panel, panels, with_notes
 from fedbench.report.stats import compare
 from fedbench.report.tables import Table
 from fedbench.report.text import ABSENT, comparison_title
@@ -27,7 +27,8 @@ def _table(table: Table, versus: str | None) -> str:
     parts += [_panel(panel) for panel in grids if panel.main]
     if table.blocks:
         parts.append(definitions(table) + " Best **bold**, second best <u>underlined</u>.")
-    parts += [f"{_panel(panel)}\n\n{escape(panel.note)}" for panel in grids if not panel.main]
+    for panel, note in with_notes(grids):
+        parts += [_panel(panel), escape(note)]
     if versus is not None and table.blocks:
         parts.append(_comparison(table, versus))
     parts.append(_bullets([f"{name}: {text}" for name, text in facts(table)]))
@@ -40,7 +41,8 @@ def _table(table: Table, versus: str | None) -> str:
 
 def _panel(panel: Panel) -> str:
     marks = {0: "{}", 1: "**{}**", 2: "<u>{}</u>"}
-    rows = [[escape(name), *(marks[c.rank].format(c.mean) + c.spread for c in cells)] for name, cells in panel.lines]
+    cells = [[marks[c.rank].format(c.mean) + c.spread for c in line] for _, line in panel.lines]
+    rows = [[escape(name), *texts] for (name, _), texts in zip(panel.lines, cells, strict=True)]
     grid = _grid(rows, [panel.corner, *map(escape, panel.heads)])
     return f"## {escape(panel.title)}\n\n{grid}"
 

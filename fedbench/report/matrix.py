@@ -61,7 +61,7 @@ def _matrix(table: Table, dataset: str, row: str, column: str) -> Matrix:
             continue
         sources[target] += [name for name in names.names if name not in sources[target]]
         numbers = table.selected[c.name].clients[column]
-        for name, number in zip(names.names, numbers, strict=False):  # no numbers: rounds of different clients
+        for name, number in zip(names.names, numbers, strict=False):  # there may be no numbers
             seeds.setdefault((target, name), {})[c.config.seed] = number
     values = {(t, s): over_seeds(seeds.get((t, s), {})) for t in layout.targets for s in sources[t]}
     across = {}

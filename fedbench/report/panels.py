@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fedbench.report.arithmetic import HM, MISSING, Value, ranks
 from fedbench.report.layout import AVG
 from fedbench.report.matrix import Matrix, matrices, spread_of_means, spreads
-from fedbench.report.rows import SHOTS, shown, unique
-from fedbench.report.tables import AVERAGE, Block, Table
+from fedbench.report.rows import SHOTS, unique
+from fedbench.report.tables import Block, Table
 from fedbench.report.text import counted, heading, number, seeds
 
 SPREAD = "Std over clients"
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """One grid. `lines` hold a row's name and its cells under `heads`; `note` says how the numbers came about.
+    """One grid. `lines` hold a row's name and its cells under `heads`; `note` says what the numbers are.
 
     `main`: a block of the table, which the table's own definitions explain.
     """
@@ -55,6 +55,13 @@ def panels(table: Table) -> list[Panel]:
     ]
 
 
+def with_notes(grids: Sequence[Panel]) -> list[tuple[Panel, str]]:
+    """The grids that are no blocks, each with its note; "" where the next one has the same."""
+    others = [panel for panel in grids if not panel.main]
+    following = [panel.note for panel in others[1:]] + [""]
+    return [(p, p.note if p.note != note else "") for p, note in zip(others, following, strict=False)]
+
+
 def _block(table: Table, block: Block, over: Block | None) -> Panel:
     heads = [heading(m) for m in block.metrics]
     columns = [ranked([block.values[row][i] for row in table.rows]) for i in range(len(block.metrics))]
@@ -70,17 +77,17 @@ def _block(table: Table, block: Block, over: Block | None) -> Panel:
 def _matrix(table: Table, matrix: Matrix) -> Panel:
     columns = []
     for source in matrix.sources:
-        # empty where there is no such client, as for a domain that is held out itself
-        values = [matrix.values.get((target, source)) for target in matrix.targets]
-        columns.append([Cell("") if v is None else Cell(number(v)[0]) for v in values])
+        values = [matrix.values.get((target, source), MISSING) for target in matrix.targets]
+        texts = [number(v)[0] for v in values]  # a held-out domain is no source: no number lacks there
+        columns.append([Cell("" if t == source else x) for t, x in zip(matrix.targets, texts, strict=True)])
     across = [matrix.over_sources[target] for target in matrix.targets]
     columns.append([Cell(number(v)[0]) for v in across])
     columns.append([plain(spread_of_means(v)) for v in across])
     counts = {t: [v.n for (target, _), v in matrix.values.items() if target == t] for t in matrix.targets}
     heads = [*matrix.sources, "Mean", "Std"]
     note = (
-        "Accuracies in %. Rows: held-out domain; columns: source client. Mean and Std: mean and sample standard "
-        "deviation over the row's source clients, not over seeds. "
+        "Accuracies in %. Rows: held-out domain; columns: source client. Mean and Std: mean and sample "
+        "standard deviation over the row's source clients, not over seeds. "
     )
     every = unique(max(found, default=0) for found in counts.values() if found)
     if len(every) > 1:
@@ -109,7 +116,7 @@ def _spread(table: Table, block: Block) -> Panel:
 def by_shots(table: Table) -> list[Panel]:
     """Rows without their shots, by shots, where these vary: the summary of the columns, else each column."""
     shots = _shots(table)
-    order = sorted(unique(shots.values()))
+    order = sorted(unique(shots.values()), key=lambda count: (count is None, count))
     if len(order) < 2:
         return []
     rows = unique(table.short[row] for row in table.rows if row in shots)
@@ -121,28 +128,32 @@ def by_shots(table: Table) -> list[Panel]:
             values = {key: block.values[row][i] for key, row in place.items()}
             columns = [ranked([values.get((row, count), MISSING) for row in rows]) for count in order]
             counts = unique(v.n for v in values.values() if not v.missing)
-            over = "one seed" if counts == (1,) else f"± sample standard deviation over seeds, n = {counted(counts)}"
-            what = heading(name) + (f" on {block.dataset}" if block.dataset != AVERAGE else ", average over datasets")
-            note = f"{what}, in %: {over}. Columns: training images per class."
+            over = "mean ± sample standard deviation over seeds, n = " + counted(counts)
+            note = (
+                f"{heading(name)} in %: {'one seed' if counts == (1,) else over}. Columns: images per class."
+            )
             title = f"{block.dataset}: {heading(name)} by shots"
-            heads = tuple(f"{shown(count)} shots" if count != 1 else "1 shot" for count in order)
+            heads = tuple(_shots_head(count) for count in order)
             found.append(Panel(title, "Method", heads, _lines(rows, columns), note))
     return found
 
 
-def _shots(table: Table) -> dict[str, int]:
-    """Row to its shots, for the rows that have one number of them."""
+def _shots_head(count: int | None) -> str:
+    return "all images" if count is None else "1 shot" if count == 1 else f"{count} shots"
+
+
+def _shots(table: Table) -> dict[str, int | None]:
+    """Row to its shots (None: all images), for the rows that have one number of them."""
     found: dict[str, set[object]] = {}
-    for c in (*table.cells, *(c for c in table.open if c.config is not None)):
-        if c.config is not None:
-            row = table.labels[c.name]
-            found.setdefault(row, set()).add(c.config.split_options.get(SHOTS))
+    configs = {c.name: c.config for c in table.cells} | {c.name: c.config for c in table.open if c.config}
+    for name, config in configs.items():
+        found.setdefault(table.labels[name], set()).add(config.split_options.get(SHOTS, "unset"))
     single = {row: values.pop() for row, values in found.items() if len(values) == 1}
-    return {row: value for row, value in single.items() if isinstance(value, int)}
+    return {row: value for row, value in single.items() if value is None or isinstance(value, int)}
 
 
 def _summary(metrics: Sequence[str]) -> Sequence[str]:
-    """HM or the means over held-out domains where the block ends with one, else its columns over all clients."""
+    """HM or the mean over held-out domains where there is one, else the columns over all clients."""
     ends = [m for m in metrics if m == HM or m.endswith(f"/{AVG}")]
     return ends or [m for m in metrics if "/" not in m] or metrics
 

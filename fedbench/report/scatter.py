@@ -26,7 +26,7 @@ from fedbench.report.figures import (
 )
 from fedbench.report.labels import Obstacle, find_places, write
 from fedbench.report.select import describe
-from fedbench.report.tables import HM, Block, Table
+from fedbench.report.tables import Block, Table
 from fedbench.report.text import heading
 
 WIDTH, SIDE, LEFT, TOP = 5.2, 3.6, 0.6, 0.38
@@ -41,7 +41,7 @@ Point = tuple[str, Value, Value]
 
 def scatter(table: Table, block: Block, look: Mapping[str, Look]) -> Figure | None:
     """Means over seeds with ± sample std as error bars. None if the protocol has fewer than two columns."""
-    columns = [m for m in block.metrics if m != HM]
+    columns = [m for m in table.columns if m in block.metrics]
     if len(columns) < 2:
         return None
     first, last = block.metrics.index(columns[0]), block.metrics.index(columns[-1])

@@ -146,6 +146,8 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
     for cell in done:
         lacking = [m for m, x in selected[cell.name].values.items() if math.isnan(x)]
         notes += [f"{cell.name} has no finite number for '{m}'" for m in lacking]
+    nameless = [c.name for c in done if held_out(c.config) and c.name not in clients]
+    notes += [f"{name} does not say which client is which: it is in no matrix" for name in nameless]
     for (row, dataset), seeds in per_seed.items():
         notes += gaps(f"Avg of {row} on {dataset}", layouts[dataset], seeds)
     blocks = [_block(d, found.metrics, names, per_seed) for d, found in layouts.items()]
@@ -226,7 +228,11 @@ def _average_row(datasets: list[PerSeed], metrics: tuple[str, ...], seeds: list[
     if not seeds:
         return tuple(MISSING for _ in metrics)
     columns = [m for m in metrics if m != HM]
-    per_seed = {s: {m: statistics.fmean(d[s].get(m, math.nan) for d in datasets) for m in columns} for s in seeds}
+
+    def mean(seed: int, metric: str) -> float:
+        return statistics.fmean(d[seed].get(metric, math.nan) for d in datasets)
+
+    per_seed = {s: {m: mean(s, m) for m in columns} for s in seeds}
     row = [over_seeds({s: per_seed[s][m] for s in seeds}) for m in columns]
     if HM in metrics:
         hm = harmonic_mean([value.mean for value in row])

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedbench.report.facts import definitions, facts, unfinished, warnings
-from fedbench.report.panels import Panel, panels
+from fedbench.report.panels import Panel, panels, with_notes
 from fedbench.report.stats import compare
 from fedbench.report.tables import Table
 from fedbench.report.text import ABSENT, comparison_title
@@ -30,8 +30,8 @@ def terminal(tables: Sequence[Table], *, versus: str | None = None) -> Renderabl
         parts += [_grid(panel) for panel in grids if panel.main]
         if table.blocks:
             parts.append(Text(f"{definitions(table)} Best bold, second best underlined.", style="dim"))
-        for panel in grids:
-            parts += [] if panel.main else [_grid(panel), Text(panel.note, style="dim")]
+        for panel, note in with_notes(grids):
+            parts += [_grid(panel), *([Text(note, style="dim")] if note else [])]
         if versus is not None and table.blocks:
             parts.append(_comparison(table, versus))
         parts += [_line(f"{name}: ", text) for name, text in facts(table)]

@@ -55,6 +55,8 @@ class Dirichlet(Split):
         pool, rows = joined(dataset.classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
         notes = dataset.notes()
+        if left := len(dataset.parts["test"]) + len(dataset.parts["train"]) - _count(dealt["train"], dealt["test"]):
+            notes.append(f"{left} images are left over: clients get equally many")
         if problem := lacking_val([bool(dealt["val"][k]) for k in clients]):
             notes.append(problem)
         else:
@@ -130,6 +132,10 @@ class Dirichlet(Split):
             return np.random.RandomState(PUBLISHED_SEED), private.sample(range(images), images), private.randrange
         rng = stream(seed, "pachinko")
         return rng, rng.permutation(images).tolist(), lambda n: int(rng.integers(n))
+
+
+def _count(*parts: list[list[Item]]) -> int:
+    return sum(len(own) for part in parts for own in part)
 
 
 def _labels(items: Sequence[Item]) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+import fedbench
 from fedbench import registry
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError, unknown
@@ -173,13 +174,16 @@ def install() -> None:
     report.terminal_table = lambda store, select, versus=None: "THE TABLE"  # type: ignore[attr-defined]
     report.write_report = lambda store, **_: [store / "report.md"]  # type: ignore[attr-defined]
     report.write_plots = lambda store, **_: [store / "curves.png"]  # type: ignore[attr-defined]
-    sys.modules.update(zip(FAKED, (engine, clip, report), strict=True))
+    for name, module in zip(FAKED, (engine, clip, report), strict=True):
+        sys.modules[name] = module
+        setattr(fedbench, name.rpartition(".")[2], module)  # `from fedbench import clip` looks here first
 
 
 @contextmanager
 def installed() -> Iterator[None]:
     """The fakes for the time of a test in this process."""
     modules = {name: sys.modules.get(name) for name in FAKED}
+    attributes = {name.rpartition(".")[2]: fedbench.__dict__.get(name.rpartition(".")[2]) for name in FAKED}
     registries = [(reg, dict(reg.__dict__)) for reg in REGISTRIES]
     install()
     try:
@@ -190,6 +194,11 @@ def installed() -> Iterator[None]:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
+        for name, value in attributes.items():
+            if value is None:
+                fedbench.__dict__.pop(name, None)
+            else:
+                setattr(fedbench, name, value)
         for reg, values in registries:
             reg.__dict__.update(values)
 

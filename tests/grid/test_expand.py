@@ -131,7 +131,7 @@ def test_several_shots_make_a_cell_each(cells: Cells) -> None:
         ({"quirks": ["Alpha:placeholder-anchor"]}, "unknown quirk of Alpha 'placeholder-anchor'"),
         ({"quirks": ["Plain:momentum-leak"]}, "Plain is not among the grid's methods"),
         ({"quirks": ["Bta:momentum-leak"]}, "did you mean Beta?"),
-        ({"methods": ["Plain"], "quirks": ["momentum-leak"]}, "no method of the grid has quirks"),
+        ({"methods": ["Plain"], "quirks": ["momentum-leak"]}, "unknown quirk 'momentum-leak'; known: round-zero-all"),
         ({"methods": ["Plain"], "quirks": ["Plain:momentum-leak"]}, "method Plain has no quirks"),
         ({"set": {"Beta.nu": 1}}, "unknown hyper-parameter of Beta 'nu'; did you mean mu?"),
         ({"set": {"momu": 1}}, "unknown setting 'momu'; did you mean mu or mode?"),

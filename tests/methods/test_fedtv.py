@@ -37,7 +37,7 @@ def one(method, begin=start_of):
     return {name: x[None] for name, x in begin(method).items()}
 
 
-# from the method's own small context, steps of 5e-3 amplify float32 noise: a start moved by 2e-8 ends 8e-6 away
+# from the own, small context steps of 5e-3 amplify float32 noise: a start moved by 2e-8 ends 8e-6 away
 @pytest.mark.parametrize(("begin", "lr"), [(start_of, 5e-3), (start, 1e-3)])
 def test_two_rounds_equal_the_plain_path(clip, begin, lr):
     tensors, scores = against_plain("FedTV", clip, begin=begin, local_epochs=1, lr=lr)
@@ -106,7 +106,13 @@ def test_the_keys_bias_has_no_gradient_and_only_decays():
 def test_the_contrastive_term_is_a_choice_between_the_two_prompts():
     method = make()
     p = one(method)
-    near, far = (x[0].double() / 0.5 for x in method.cosines(p)[2:])
+    photos = [text_prompt(method.clip.text.tokenize, f"a photo of a {name}.") for name in NAMES]
+    anchor = method.encode(method.clip.text.pack(photos))[0, 0].double()
+    personal = p["context"] + p["b"] @ torch.diag_embed(p["s"]) @ p["a"]
+    contexts = (p["context"], personal)  # the shared prompt is drawn to the anchor, the personal one away
+    features = (method.encode(method.tree(NAMES), x[:, None])[0, 0].double() for x in contexts)
+    near, far = ((anchor * x).sum(-1) / 0.5 for x in features)
+    assert (near - far).abs().max() > 1e-3
     expected = F.cross_entropy(torch.stack([near, far], dim=1), torch.zeros(len(NAMES), dtype=torch.long))
     losses, _ = gradients(method, p)
     torch.testing.assert_close(losses["contrastive"][0].double(), expected, atol=1e-6, rtol=0)

@@ -8,8 +8,8 @@ from typing import Any
 
 from fedbench.config import SCHEMA, RunConfig
 
-Rounds = Sequence[Mapping[str, float]]
-"""Metric to mean, for rounds 0, 1, ...; an empty mapping is a round that was not evaluated."""
+Rounds = Sequence[Mapping[str, float | Sequence[float]]]
+"""Metric to mean, or to the clients' numbers, for rounds 0, 1, ...; empty: a round that was not evaluated."""
 
 
 def config(method: str = "PromptFL", dataset: str = "shapes", seed: int = 1, **changes: Any) -> RunConfig:
@@ -21,8 +21,21 @@ def lbn(local: float, base: float, novel: float, **more: float) -> dict[str, flo
     return {"local": local, "base": base, "novel": novel} | more
 
 
-def split_hash(dataset: str, seed: int) -> str:
-    return hashlib.sha256(f"{dataset} {seed}".encode()).hexdigest()[:16]
+def split_hash(dataset: str, seed: int, options: str = "") -> str:
+    return hashlib.sha256(f"{dataset} {seed}{options}".encode()).hexdigest()[:16]
+
+
+def lodo(
+    target: str, method: str = "FedPGP", dataset: str = "office", seed: int = 1, **changes: Any
+) -> RunConfig:
+    """A cell of leave-one-domain-out."""
+    options = {"target": target, "shots": None, "target_eval": "all"}
+    return config(method, dataset, seed, split="leave-one-domain-out", split_options=options, **changes)
+
+
+def one_column(column: str, names: Sequence[str]) -> dict[str, Any]:
+    """The `protocol` of a record whose protocol has one column and named clients."""
+    return {"columns": [column], "summary": "", "clients": len(names), "client_names": list(names)}
 
 
 class StoreWriter:
@@ -57,7 +70,10 @@ class StoreWriter:
                 "notes": [],
             },
             "backbone": {"name": cell.backbone, "weights": "abcd", "label": "miniature", "trained": True},
-            "hashes": {"split": split_hash(cell.dataset, cell.seed), "weights": "ffff000011112222"},
+            "hashes": {
+                "split": split_hash(cell.dataset, cell.seed, str(cell.split_options)),
+                "weights": "ffff000011112222",
+            },
             "rounds": len(rounds) - 1 if len(rounds) > 1 else cell.rounds,
             "parameters": {"trainable": 0 if len(rounds) == 1 else 12416, "shared": 0, "personal": 0},
             "payload": {"up": 0, "down": 0},
@@ -99,12 +115,17 @@ class StoreWriter:
         (self.root / "grid.json").write_text(json.dumps(grid))
 
 
-def _line(number: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+def _metric(found: float | Sequence[float]) -> dict[str, Any]:
+    clients = [found, found] if isinstance(found, int | float) else list(found)
+    return {"mean": sum(clients) / len(clients), "clients": clients}
+
+
+def _line(number: int, metrics: Mapping[str, float | Sequence[float]]) -> dict[str, Any]:
     return {
         "round": number,
         "participants": [0, 1],
         "losses": {"ce": 1.0},
-        "metrics": {name: {"mean": mean, "clients": [mean, mean]} for name, mean in metrics.items()},
+        "metrics": {name: _metric(found) for name, found in metrics.items()},
         "bytes": {"up": 1, "down": 1},
         "seconds": {"train": 0.1, "evaluate": 0.1},
     }

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from store_writer import StoreWriter, config, lbn
+from store_writer import StoreWriter, config, lbn, lodo, one_column
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_plots
@@ -155,3 +155,40 @@ def test_files(tmp_path: Path) -> None:
     assert {p.parent for p in paths} == {root / "report"}
     with pytest.raises(FedbenchError, match="format of a figure"):
         write_plots(root, formats=("jpeg",))
+
+
+@pytest.mark.parametrize(("count", "rows", "columns"), [(2, 1, 2), (4, 1, 4), (5, 2, 3), (6, 2, 3)])
+def test_one_panel_a_held_out_domain_and_no_scatter(
+    tmp_path: Path, count: int, rows: int, columns: int
+) -> None:
+    writer = StoreWriter(tmp_path / "run")
+    domains = list("abcdef")[:count]
+    for i, target in enumerate(domains):
+        names = [d for d in domains if d != target]
+        for seed in (1, 2):
+            end = [70.0 + i + seed] * len(names)
+            rounds = [{"target": [50.0] * len(names)}, {"target": [60.0] * len(names)}, {"target": end}]
+            writer.done(lodo(target, seed=seed), rounds, protocol=one_column("target", names))
+    found = drawn(writer.root)
+    assert list(found) == ["rounds-office"]
+    fig = found["rounds-office"]
+    assert [axes.get_title() for axes in fig.axes] == [f"held out: {d}" for d in domains]
+    assert [axes.lines[0].get_ydata()[-1] for axes in fig.axes] == [71.5 + i for i in range(count)]
+    assert all(bands(axes) == 1 for axes in fig.axes)
+    assert fig.axes[0].get_gridspec().get_geometry() == (rows, columns)
+    text = " ".join(fig.texts[-1].get_text().split())
+    assert "(n = 2). No scatter: the only column is Target." in text
+    fig.draw_without_rendering()
+    boxes = [axes.get_tightbbox() for axes in fig.axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_one_column_has_one_panel_and_no_scatter(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "run")
+    names = [f"{d} {k}" for d in "ab" for k in range(2)]
+    rounds = [{"local": [50.0] * 4}, {"local": [60.0] * 4}, {"local": [60.0, 62.0, 64.0, 66.0]}]
+    writer.done(config(split="domain-label-skew"), rounds, protocol=one_column("local", names))
+    found = drawn(writer.root)
+    assert list(found) == ["rounds-shapes"]
+    (axes,) = found["rounds-shapes"].axes
+    assert list(axes.lines[0].get_ydata()) == [50, 60, 63]

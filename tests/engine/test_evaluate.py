@@ -1,0 +1,75 @@
+"""Accuracies by hand: pools, rows, personal and shared models, in the tower and behind it."""
+
+import numpy as np
+import pytest
+import torch
+
+from fedbench.engine.evaluate import TOWER_IMAGES, Evaluator, summary
+from fedbench.task import Item, Metric, Pool, Task
+from tests.engine.worlds import NAMES, federation, make_method
+from tests.tinyclip import random_clip
+
+COUNT = TOWER_IMAGES + 9  # more than one piece
+
+
+class PixelCache:
+    """Random images by their number, as far as the method wants them."""
+
+    def __init__(self, method):
+        self.method = method
+
+    def rows(self, items, view):
+        rng = torch.Generator().manual_seed(3)
+        pixels = torch.randn(COUNT, 3, 32, 32, generator=rng)[[int(i.key) for i in items]]
+        return self.method.clip.image_input(pixels, self.method.image_input)
+
+
+def task(**metrics):
+    items = tuple(Item(str(n), n % len(NAMES)) for n in range(COUNT))
+    return Task("p", None, tuple(NAMES), (), {"base": Pool(tuple(NAMES), items)}, metrics, ())
+
+
+def by_hand(fed, cache, rows):
+    """One client and one image at a time."""
+    found = []
+    for k in range(3):
+        right = []
+        for n in range(COUNT) if rows is None else rows[k]:
+            image = cache.rows([Item(str(n), 0)], None)[None]
+            with torch.no_grad():
+                right.append(int(fed.method.logits(fed.model([k]), image, NAMES).argmax()) == n % len(NAMES))
+        found.append(100 * np.mean(right))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", ["PromptFL", "FedPGP", "CLIP", "FedOTP", "pFedMMA", "FedMaPLe"])
+@pytest.mark.parametrize("rows", [None, ((0, 1, 2, 40), (7,), (3, 30, 39))], ids=["all", "own rows"])
+def test_accuracy_is_the_share_of_right_answers(name, rows):
+    method = make_method(name, random_clip())
+    fed = federation(method) if method.trains else federation_of_clip(method)
+    if method.trains:
+        fed.run_round(0)
+    cache = PixelCache(method)
+    metrics = {"asked": Metric("base", rows)}
+    accuracy = Evaluator(task(**metrics), cache, device="cpu")(fed)["asked"]
+    np.testing.assert_allclose(accuracy, by_hand(fed, cache, rows), atol=1e-9)
+
+
+def federation_of_clip(method):
+    from fedbench.engine.federation import Federation
+
+    return Federation(method, None, counts=[1, 1, 1], seed=0)
+
+
+def test_several_metrics_share_a_pool():
+    method = make_method("FedPGP", random_clip())
+    fed = federation(method)
+    metrics = {"local": Metric("base", ((0, 5), (1, 6), (2, 7))), "base": Metric("base")}
+    found = Evaluator(task(**metrics), PixelCache(method), device="cpu")(fed)
+    assert set(found) == {"local", "base"}
+    assert all(x.shape == (3,) for x in found.values())
+
+
+def test_the_mean_over_clients_is_unweighted():
+    told = summary({"local": np.array([100.0, 50.0, 0.0])})
+    assert told == {"local": {"mean": 50.0, "clients": [100.0, 50.0, 0.0]}}
