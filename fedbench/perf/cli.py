@@ -62,13 +62,14 @@ def text_encoding(as_json: bool, context_tokens: int, **settings) -> None:
 
 @perf.command("step")
 @common
-@click.option("--method", required=True)
+@click.option("--method", required=True, help="See `bench list methods`.")
+@click.option("--memory-gib", type=click.FloatRange(min=0, min_open=True), default=None, help="As in `bench run`.")
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-def step(as_json: bool, method: str, batch: int, **settings) -> None:
+def step(as_json: bool, method: str, batch: int, memory_gib: float | None, **settings) -> None:
     """One local step of a method: loss and gradients of all its tensors."""
     from fedbench.perf import measure
 
-    result = measure.step(method=method, batch=batch, **_prepared(settings))
+    result = measure.step(method=method, batch=batch, memory_gib=memory_gib, **_prepared(settings))
     _header(as_json)
     _print(result, as_json)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fedbench.clip import FrozenCLIP, load
 from fedbench.clip.prompts import context_prompt
 from fedbench.engine.local import Step, losses_and_gradients
+from fedbench.engine.memory import budget_bytes, clients_that_fit, step_bytes
 from fedbench.errors import FedbenchError
 from fedbench.method import Method
 from fedbench.perf.names import class_names
@@ -27,6 +28,7 @@ class Measurement:
 
     Attributes:
         relative_difference: largest difference of results and gradients, over the largest value of each.
+        at_once: clients in one pass, as many as the memory budget holds.
         peak_bytes: of the process (CPU, weights and libraries included) or of the card, at the fast path's peak.
         image_seconds: what one image costs once, when its view enters the cache; 0 where no image is involved.
     """
@@ -44,6 +46,7 @@ class Measurement:
     classes: int
     clients: int
     batch: int
+    at_once: int
     image_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
@@ -71,7 +74,7 @@ def text_encoding(
 
     fast = _Timer(lambda: run(lambda x: clip.text.encode(packed, x), contexts), device)
     slow = _Timer(lambda: run(lambda x: plain.text.encode(rows, x), contexts[:1]), device)
-    return _measured("text-encoding", clip, backbone, fast, slow, repeats=repeats, classes=classes, clients=clients, batch=0)
+    return _measured("text-encoding", clip, backbone, fast, slow, repeats=repeats, classes=classes, clients=clients, batch=0, at_once=clients)
 
 
 def step(
@@ -84,6 +87,7 @@ def step(
     device: str,
     precision: str,
     repeats: int,
+    memory_gib: float | None = None,
 ) -> Measurement:
     """One local step of a method: loss and gradients. Fast: cached features, all clients at once."""
     clip = load(backbone).to(device, precision=precision)
@@ -105,12 +109,23 @@ def step(
     features = clip.image_input(pixels, fast_method.image_input)
     _wait(device)
     image_seconds = (time.perf_counter() - began) / batch
-    everyone = torch.ones(clients, dtype=torch.bool, device=device)
-    cached = Step(features.expand(clients, *features.shape), labels, torch.ones_like(labels, dtype=torch.bool), everyone)
+
+    def cached(group: slice) -> Step:
+        y = labels[group]
+        true = torch.ones_like(y, dtype=torch.bool)
+        return Step(features.expand(len(y), *features.shape), y, true, true[:, 0])
+
+    one = step_bytes(fast_method, {n: x[:1] for n, x in p.items()}, cached(slice(0, 1)))
+    at_once = min(clients, clients_that_fit(one, budget_bytes(clip.device, memory_gib)))
+    groups = [slice(k, k + at_once) for k in range(0, clients, at_once)]
+
+    def run_group(group: slice) -> list[Tensor]:
+        mine, given = ({n: x[group] for n, x in tensors.items()} for tensors in (p, received))
+        losses, gradients = losses_and_gradients(fast_method, mine, cached(group), received=given)
+        return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
 
     def run_fast() -> list[Tensor]:
-        losses, gradients = losses_and_gradients(fast_method, p, cached, received=received)
-        return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
+        return [run_group(group) for group in groups][0]  # compared for client 0
 
     def run_plain() -> list[Tensor]:
         leaves = {n: x[:1].clone().requires_grad_() for n, x in p.items()}
@@ -121,7 +136,7 @@ def step(
 
     return _measured(
         f"step {method}", clip, backbone, _Timer(run_fast, device), _Timer(run_plain, device),
-        repeats=repeats, classes=classes, clients=clients, batch=batch, image_seconds=image_seconds,
+        repeats=repeats, classes=classes, clients=clients, batch=batch, at_once=at_once, image_seconds=image_seconds,
     )
 
 

@@ -193,6 +193,62 @@ def test_lists_and_none_reach_the_method(cells: Cells) -> None:
     assert RunConfig(**beta.model_dump(mode="json")).digest == beta.digest
 
 
+def test_lists_make_a_cell_for_each_value(cells: Cells) -> None:
+    found = cells(seeds=[1], set={"lr": [1, 2], "Beta.mu": [3, 4], "Beta.widths": [5, 6]})
+    assert [(c.method, c.hyper["lr"], c.hyper.get("mu")) for c in found] == [
+        ("Alpha", 1.0, None), ("Alpha", 2.0, None), ("Beta", 1.0, 3.0), ("Beta", 1.0, 4.0), ("Beta", 2.0, 3.0), ("Beta", 2.0, 4.0),
+    ]  # fmt: skip
+    assert found[-1].hyper["widths"] == [5, 6], "a hyper-parameter that is a list takes it whole"
+    options = cells(methods=["Alpha"], seeds=[1], shots=[4, 8], split_options={"partition": ["published", "balanced"]})
+    assert [(c.split_options["partition"], c.split_options["shots"]) for c in options] == [
+        ("published", 4), ("published", 8), ("balanced", 4), ("balanced", 8),
+    ]  # fmt: skip
+    with pytest.raises(FedbenchError, match=r"lr = \[\]: give at least one value"):
+        cells(set={"lr": []})
+
+
+def test_a_dataset_may_have_options_of_its_own(cells: Cells) -> None:
+    found = cells(methods=["Alpha"], seeds=[1], datasets=["dots", "dots2"], split_options={"clients": 3, "dots2": {"clients": [4, 5]}})
+    assert [(c.dataset, c.split_options["clients"]) for c in found] == [("dots", 3), ("dots2", 4), ("dots2", 5)]
+    with pytest.raises(FedbenchError, match=r"unknown dataset in the options of split 'halves' 'dos'; did you mean dots\?"):
+        cells(split_options={"dos": {"clients": 4}})
+
+
+def test_batches_may_follow_the_shots(cells: Cells) -> None:
+    found = cells(methods=["Alpha"], seeds=[1], shots=[4, 8], batch_size="shots")
+    assert [(c.split_options["shots"], c.batch_size) for c in found] == [(4, 4), (8, 8)]
+
+
+def test_the_split_the_datasets_and_the_engine_have_quirks_too(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedbench.registry import DATASETS, SPLITS
+
+    monkeypatch.setattr(SPLITS["halves"], "quirks", {"mixed": "labels of others"})
+    monkeypatch.setitem(DATASETS._entries, "dots2", type("Dots2", (DATASETS["dots"],), {"quirks": {"grey": "no colour"}}))
+    both = {"methods": ["Alpha", "Plain"], "seeds": [1], "datasets": ["dots", "dots2"]}
+    found = cells(**both, quirks=["momentum-leak", "mixed", "grey", "round-zero-all"])
+    assert [(c.method, c.dataset, c.quirks) for c in found] == [
+        ("Alpha", "dots", ("mixed", "momentum-leak", "round-zero-all")),
+        ("Plain", "dots", ("mixed", "round-zero-all")),
+        ("Alpha", "dots2", ("grey", "mixed", "momentum-leak", "round-zero-all")),
+        ("Plain", "dots2", ("grey", "mixed", "round-zero-all")),
+    ]
+    assert {c.quirks for c in cells(**both, quirks=["halves:mixed", "engine:round-zero-all"])} == {("mixed", "round-zero-all")}
+    with pytest.raises(FedbenchError, match=r"unknown quirk of halves 'mix'; did you mean mixed\?"):
+        cells(**both, quirks=["halves:mix"])
+    with pytest.raises(FedbenchError, match="halve"):
+        cells(**both, quirks=["halve:mixed"])
+
+
+def test_released_quirks_are_checked_and_wait_for_released(cells: Cells) -> None:
+    listed = {"methods": ["Plain"], "seeds": [1], "released_quirks": ["momentum-leak", "Beta:placeholder-anchor", "round-zero-all"]}
+    assert cells(**listed)[0].quirks == ()
+    assert cells(**listed, released=True)[0].quirks == ("round-zero-all",)
+    with pytest.raises(FedbenchError, match=r"unknown quirk 'momentum-lek'; did you mean momentum-leak\?"):
+        cells(released_quirks=["momentum-lek"])
+    with pytest.raises(FedbenchError, match="has no released_quirks"):
+        cells(released=True)
+
+
 @pytest.mark.parametrize("pair", ["mu", "=1", ""])
 def test_settings_need_a_key_and_a_value(pair: str) -> None:
     with pytest.raises(FedbenchError, match="KEY=VALUE"):

@@ -1,0 +1,114 @@
+"""Quirks that are no method's: each changes a cell's outcome in the way it says, and only when it is on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms as T
+from PIL import Image as PILImage
+
+from fedbench.config import RunConfig, Runtime
+from fedbench.engine import run_cell
+from fedbench.engine.cell import make_task
+from fedbench.engine.transforms import legacy_view
+from fedbench.errors import FedbenchError
+from fedbench.registry import DATASETS
+from tests.datasets.trees import plant
+from tests.engine.worlds import federation, make_method
+from tests.tinyclip import golden_clip
+
+LODO = {"split": "leave-one-domain-out", "split_options": {"target": "photo", "shots": 1, "target_eval": "test"}}
+SKEW = {"split": "domain-label-skew", "split_options": {"clients_per_domain": 2}}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(folder: Path, cache: Path, **changes) -> tuple[dict, list[dict]]:
+    """The record and the journal of a cell on the built-in world."""
+    values = {"method": "CLIP", "dataset": "shapes", "backbone": "tiny", "rounds": 1, "local_epochs": 1, "views": 0}
+    config = RunConfig(**(values | changes))
+    folder = folder / config.cell
+    folder.mkdir()
+    runtime = Runtime(cache_dir=cache, data_root=folder.parent)
+    record = run_cell(config, runtime, folder=folder, progress=lambda *_: None)
+    return record, [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+
+
+def accuracy(journal: list[dict], column: str) -> float:
+    return journal[-1]["metrics"][column]["mean"]
+
+
+def test_unordered_names_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
+    record, plain = run(tmp_path, cache, **LODO)
+    assert record["protocol"]["client_names"] == ["sketch", "negative", "flat"]
+    _, mixed = run(tmp_path, cache, **LODO, quirks=("unordered-classnames",))
+    assert accuracy(plain, "target") > 40
+    assert accuracy(mixed, "target") < 20, "of forty classes, few keep their place"
+
+
+def test_mismatched_labels_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
+    (_, plain), (_, mixed) = (run(tmp_path, cache, **SKEW, quirks=q) for q in ((), ("mismatched-labels",)))
+    assert accuracy(plain, "local") > 30
+    assert accuracy(mixed, "local") < 15
+
+
+def test_everyone_trains_in_round_zero_only(tmp_path: Path, cache: Path) -> None:
+    changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 10, "shots": 1},
+               "rounds": 3, "participation": 0.2, "evaluate_every": 3}  # fmt: skip
+    (_, plain), (_, all_first) = (run(tmp_path, cache, **changes, quirks=q) for q in ((), ("round-zero-all",)))
+    assert [len(line["participants"]) for line in plain] == [0, 2, 2, 2]
+    assert [len(line["participants"]) for line in all_first] == [0, 10, 2, 2]
+    assert [line["participants"] for line in all_first[2:]] == [line["participants"] for line in plain[2:]]
+    assert all_first[-1]["bytes"] == plain[-1]["bytes"]
+
+
+def test_a_federation_samples_everyone_first() -> None:
+    method = make_method("PromptFL", golden_clip("federated"))
+    first = federation(method, participation=0.34, round_zero_all=True)
+    assert first.sample(0) == [0, 1, 2]
+    assert first.sample(1) == federation(method, participation=0.34).sample(1)
+
+
+def test_the_legacy_view_is_the_released_transform() -> None:
+    pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    image = PILImage.fromarray(pixels)
+    mean, std = DATASETS["cifar100"].statistics  # type: ignore[attr-defined]
+    theirs = T.Compose([T.ToTensor(), T.Normalize(mean, std), T.Resize((224, 224), antialias=False)])(image)
+    torch.testing.assert_close(legacy_view(image, 224, mean=mean, std=std), theirs, atol=1e-6, rtol=0)
+
+
+def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, cache: Path) -> None:
+    plant("cifar10", "cifar-10-batches-py", tmp_path)
+    changes = {"method": "PromptFL", "dataset": "cifar10", "split": "dirichlet", "rounds": 2, "views": None,
+               "split_options": {"clients": 2, "min_size": 1, "beta": 100.0}}  # fmt: skip
+    with pytest.raises(FedbenchError, match="images are missing"):
+        run(tmp_path, cache, **changes)
+    runtime = Runtime(cache_dir=cache, data_root=tmp_path, allow_missing=True)
+    losses, views = [], []
+    for number, quirks in enumerate(((), ("cifar-preprocess",))):
+        config = RunConfig(**(changes | {"backbone": "tiny", "batch_size": 4, "quirks": quirks, "local_epochs": 1}))
+        folder, own = tmp_path / str(number), tmp_path / f"cache{number}"
+        folder.mkdir()
+        run_cell(config, runtime.model_copy(update={"cache_dir": own}), folder=folder, progress=lambda *_: None)
+        losses.append([json.loads(line)["losses"] for line in (folder / "rounds.jsonl").read_text().splitlines()])
+        views.append(sorted(path.name for path in own.glob("features/*/*/*.safetensors")))
+    assert losses[0] != losses[1]
+    assert views == [["test.safetensors", "view-00000.safetensors", "view-00001.safetensors"], ["test.safetensors"]]
+
+
+def test_a_cell_with_an_unknown_quirk_is_refused(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(FedbenchError, match=r"unknown quirk 'round-zero'; did you mean round-zero-all\?"):
+        run(tmp_path, cache, quirks=("round-zero",))
+
+
+def test_tasks_do_not_see_the_quirks_of_others() -> None:
+    base = {"method": "PromptFL", "dataset": "shapes", "backbone": "tiny", **SKEW}
+    plain, others = (
+        make_task(RunConfig(**base, quirks=quirks), Runtime()) for quirks in ((), ("momentum-leak", "round-zero-all"))
+    )
+    assert plain.hash == others.hash
