@@ -39,14 +39,18 @@ class RunConfig(Frozen):
     local_epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=16, ge=1)
     participation: float = Field(default=1.0, gt=0, le=1)
-    views: int | None = Field(default=None, ge=0, description="augmented views per image; None: one per epoch; 0: none")
+    views: int | None = Field(
+        default=None, ge=0, description="augmented views per image; None: one per epoch; 0: none"
+    )
     evaluate_every: int = Field(default=1, ge=1)
     precision: Literal["float32", "bf16"] = "float32"
 
     @property
     def digest(self) -> str:
         """sha256 over the canonical JSON, 8 hex digits."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
+            :8
+        ]
 
     @property
     def cell(self) -> str:
@@ -61,13 +65,17 @@ class Runtime(Frozen):
     device: str = "cpu"
     data_root: Path = Path("data")
     cache_dir: Path = Path("~/.cache/fedbench")
-    memory_gib: float | None = Field(default=None, gt=0, description="budget for one training step; None: from the machine")
+    memory_gib: float | None = Field(
+        default=None, gt=0, description="budget for one training step; None: from the machine"
+    )
     clients_at_once: int | None = Field(default=None, ge=1, description="None: as many as fit the budget")
     threads: int | None = Field(default=None, ge=1)
     checkpoint_every: int = Field(default=5, ge=1)
     allow_missing: bool = False
     folders: dict[str, Path] = Field(default={}, description="canonical `folder-…` name to the user's folder")
-    checkpoints: dict[str, Path] = Field(default={}, description="canonical backbone name to the user's weights file")
+    checkpoints: dict[str, Path] = Field(
+        default={}, description="canonical backbone name to the user's weights file"
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -175,8 +175,10 @@ class Method(ABC):
         self.hyper: Any = validated(self.Hyper, dict(hyper or {}), where=self.name)
         for quirk in quirks:
             if quirk not in self.quirks:
-                raise unknown(f"quirk of {self.name}", quirk, self.quirks) if self.quirks else FedbenchError(
-                    f"{self.name} has no quirks: '{quirk}' does not apply"
+                raise (
+                    unknown(f"quirk of {self.name}", quirk, self.quirks)
+                    if self.quirks
+                    else FedbenchError(f"{self.name} has no quirks: '{quirk}' does not apply")
                 )
         self.active_quirks = frozenset(quirks)
         self._trees: dict[tuple[str, ...], PromptTree] = {}

@@ -60,7 +60,9 @@ class PlainText:
         device = self.modules.positional_embedding.device
         return PlainPrompts(ids.to(device), slots.to(device), ends.to(device))
 
-    def encode(self, prompts: PlainPrompts, context: Tensor | None = None, hooks: Hooks = UNCHANGED) -> Tensor:
+    def encode(
+        self, prompts: PlainPrompts, context: Tensor | None = None, hooks: Hooks = UNCHANGED
+    ) -> Tensor:
         """Text features, not normalised. context (1, sets, n_ctx, width) → (1, sets, classes, embed)"""
         if context is None:
             return self._one(prompts, None, hooks)[None, None]
@@ -121,7 +123,13 @@ class PlainImage:
 
 
 def run_blocks(
-    blocks: nn.ModuleList, x: Tensor, hooks: Hooks, *, mask: Tensor | None, first: int = 0, last: int | None = None
+    blocks: nn.ModuleList,
+    x: Tensor,
+    hooks: Hooks,
+    *,
+    mask: Tensor | None,
+    first: int = 0,
+    last: int | None = None,
 ) -> Tensor:
     """open_clip's residual blocks with a method's hooks. (1, sequences, tokens, width) → the same"""
     for i in range(first, len(blocks) if last is None else last):
@@ -180,12 +188,20 @@ def train_plain(
         for name, x in p.items():
             x.requires_grad_(name in names)
         for pixels, labels in batches:
-            total = sum(plain_losses(method, p, pixels, labels, received=received, seed=next(counter)).values())
-            for name, gradient in zip(names, torch.autograd.grad(total.sum(), [p[n] for n in names], materialize_grads=True), strict=True):  # type: ignore[union-attr]
+            total = sum(
+                plain_losses(method, p, pixels, labels, received=received, seed=next(counter)).values()
+            )
+            for name, gradient in zip(
+                names,
+                torch.autograd.grad(total.sum(), [p[n] for n in names], materialize_grads=True),
+                strict=True,
+            ):  # type: ignore[union-attr]
                 p[name].grad = gradient
                 optimizers[name].step()
     if kept is not None:
-        kept |= {name: o.state_dict() for name, o in optimizers.items() if method.optimizer(name).state == "kept"}
+        kept |= {
+            name: o.state_dict() for name, o in optimizers.items() if method.optimizer(name).state == "kept"
+        }
     return {name: x.detach() for name, x in p.items()}
 
 

@@ -38,8 +38,13 @@ class Registry:
 
         def add(cls: Registered) -> Registered:
             taken = self._entries.get(name)
-            if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise FedbenchError(f"{self.kind} '{name}' is registered twice: in {taken.__module__} and {cls.__module__}")
+            if taken is not None and (taken.__module__, taken.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
+                raise FedbenchError(
+                    f"{self.kind} '{name}' is registered twice: in {taken.__module__} and {cls.__module__}"
+                )
             cls.name = name  # type: ignore[attr-defined]
             self._entries[name] = cls
             return cls

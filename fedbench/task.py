@@ -183,7 +183,9 @@ class Task:
             "source": self.dataset.source,
             "classnames": list(self.classnames),
             "clients": {c.name: rows(c.train) for c in self.clients},
-            "pools": {n: {"classnames": list(p.classnames), "items": rows(p.items)} for n, p in self.pools.items()},
+            "pools": {
+                n: {"classnames": list(p.classnames), "items": rows(p.items)} for n, p in self.pools.items()
+            },
             "metrics": {n: [m.pool, m.rows] for n, m in self.metrics.items()},
         }
 

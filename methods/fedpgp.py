@@ -39,7 +39,9 @@ from fedbench.registry import METHODS
 class FedPGP(Method):
     """A shared context and a personal low-rank addition."""
 
-    paper = "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, ICML 2024"
+    paper = (
+        "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, ICML 2024"
+    )
     code = "FedPGP d43045b, trainers/fedpgp.py"
     shared = ("context",)
     quirks = {
@@ -51,7 +53,9 @@ class FedPGP(Method):
         tensors={"context": "prompt_learner.sigma", "u": "prompt_learner.U", "v": "prompt_learner.V"},
         hyper={"temp": "temperature"},
         variants={"": Variant(quirks=("placeholder-anchor",))},
-        excluded={"fedpgp_n2": "two prompts (N=2) are a leftover of a released script: half of the classes are distractors"},
+        excluded={
+            "fedpgp_n2": "two prompts (N=2) are a leftover of a released script: half of the classes are distractors"
+        },
     )
 
     class Hyper(Method.Hyper):
@@ -74,7 +78,10 @@ class FedPGP(Method):
         """u: (n_ctx, bottleneck), v: (bottleneck, width), context: (n_ctx, width); or delta: (n_ctx, width)"""
         h, width = self.hyper, self.clip.text.width
         if h.adaptation == "full-rank":
-            return {"delta": self.normal(h.n_ctx, width, rng=rng), "context": self.normal(h.n_ctx, width, rng=rng)}
+            return {
+                "delta": self.normal(h.n_ctx, width, rng=rng),
+                "context": self.normal(h.n_ctx, width, rng=rng),
+            }
         return {
             "u": self.normal(h.n_ctx, h.bottleneck, rng=rng),
             "v": self.normal(h.bottleneck, width, rng=rng),

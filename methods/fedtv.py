@@ -41,9 +41,7 @@ from fedbench.registry import METHODS
 
 BIASES = ("query_bias", "key_bias")
 AS_CODE = ("placeholder-anchor",)
-NOISE = (
-    r"(grad|step|buf)/prompt_learner\.[BA]|(step2|step3|buf3)/prompt_learner\..*|loss_per_step|logits_eval_after3"
-)
+NOISE = r"(grad|step|buf)/prompt_learner\.[BA]|(step2|step3|buf3)/prompt_learner\..*|loss_per_step|logits_eval_after3"
 
 
 @METHODS.register("FedTV")

@@ -53,7 +53,10 @@ class PromptFL(Method):
         """[SOS] context, class name, full stop, [EOT]."""
         h = self.hyper
         names = (name.replace("_", " ") for name in classnames)
-        return [context_prompt(self.clip.text.tokenize, name, n_ctx=h.n_ctx, position=h.position) for name in names]
+        return [
+            context_prompt(self.clip.text.tokenize, name, n_ctx=h.n_ctx, position=h.position)
+            for name in names
+        ]
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context: (n_ctx, width)"""

@@ -23,7 +23,10 @@ class Prox(PromptFL):
 
     paper = "Li et al., Federated Optimization in Heterogeneous Networks, MLSys 2020"
     code = "FedPGP d43045b, trainers/promptfl.py (fedprox=True)"
-    quirks = {**MOMENTUM_LEAK, "detached-prox": "the proximal term is detached: it is reported and has no gradient"}
+    quirks = {
+        **MOMENTUM_LEAK,
+        "detached-prox": "the proximal term is detached: it is reported and has no gradient",
+    }
     official = Official(
         files=("prox",),
         tensors={"context": "prompt_learner.ctx"},

@@ -21,14 +21,32 @@ def golden_clip(name: str = "") -> FrozenCLIP:
 
 @cache
 def random_clip(
-    *, embed: int = 48, width: int = 64, layers: int = 3, text_width: int = 32, text_layers: int = 2, quick: bool = False
+    *,
+    embed: int = 48,
+    width: int = 64,
+    layers: int = 3,
+    text_width: int = 32,
+    text_layers: int = 2,
+    quick: bool = False,
 ) -> FrozenCLIP:
     """Random weights, towers of unequal depth and width; images of 32 pixels in patches of 16."""
     config = {
         "embed_dim": embed,
         "quick_gelu": quick,
-        "vision_cfg": {"layers": layers, "width": width, "head_width": 16, "patch_size": 16, "image_size": 32},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": text_width, "heads": 2, "layers": text_layers},
+        "vision_cfg": {
+            "layers": layers,
+            "width": width,
+            "head_width": 16,
+            "patch_size": 16,
+            "image_size": 32,
+        },
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": text_width,
+            "heads": 2,
+            "layers": text_layers,
+        },
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)

@@ -54,7 +54,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(padded, weight, bias)[:rows].reshape(*x.shape[:-1], weight.shape[0])
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, *, visible: Tensor | None = None, causal: bool = False) -> Tensor:
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, *, visible: Tensor | None = None, causal: bool = False
+) -> Tensor:
     """Scaled dot-product attention whose sequences do not depend on how many there are.
 
     Args:

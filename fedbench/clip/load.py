@@ -55,13 +55,18 @@ def resolve(name: str) -> tuple[str, Path | None]:
     path = Path(source).expanduser()
     if path.is_file():
         with path.open("rb") as file:
-            return f"{model_name}:sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}", path.resolve()
+            return (
+                f"{model_name}:sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}",
+                path.resolve(),
+            )
     if source != "random":
         _tag(model_name, source)
     return name, None
 
 
-def from_state_dict(config: dict[str, Any], state: dict[str, Tensor], *, name: str, label: str = "", **preprocess: Any) -> FrozenCLIP:
+def from_state_dict(
+    config: dict[str, Any], state: dict[str, Tensor], *, name: str, label: str = "", **preprocess: Any
+) -> FrozenCLIP:
     """A CLIP from an open_clip configuration (`embed_dim`, `vision_cfg`, `text_cfg`, `quick_gelu`) and weights.
 
     Raises:
@@ -73,7 +78,9 @@ def from_state_dict(config: dict[str, Any], state: dict[str, Tensor], *, name: s
     _load_strictly(model, {k: v.float() for k, v in state.items()}, name)
     size = config["vision_cfg"]["image_size"]
     settings = {"size": size, "mean": OPENAI_MEAN, "std": OPENAI_STD} | preprocess
-    return FrozenCLIP(model, open_clip.SimpleTokenizer(), name=name, label=label, preprocess=Preprocess(**settings))
+    return FrozenCLIP(
+        model, open_clip.SimpleTokenizer(), name=name, label=label, preprocess=Preprocess(**settings)
+    )
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -83,7 +90,9 @@ def _split(name: str) -> tuple[str, str]:
     if model_name not in open_clip.list_models():
         raise unknown("backbone", name if not colon else model_name, [*BACKBONES, *open_clip.list_models()])
     if not colon or not source:
-        raise FedbenchError(f"backbone '{name}' names no weights: write {model_name}:TAG, {model_name}:PATH or {model_name}:random")
+        raise FedbenchError(
+            f"backbone '{name}' names no weights: write {model_name}:TAG, {model_name}:PATH or {model_name}:random"
+        )
     return model_name, source
 
 
@@ -113,7 +122,10 @@ def _from_tag(model_name: str, tag: str) -> FrozenCLIP:
     try:
         with _quiet():
             model = open_clip.create_model(
-                model_name, pretrained=tag, force_quick_gelu=bool(entry.get("quick_gelu")), require_pretrained=True
+                model_name,
+                pretrained=tag,
+                force_quick_gelu=bool(entry.get("quick_gelu")),
+                require_pretrained=True,
             )
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -153,8 +165,14 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise their own types; all mean the file is no use
-        hint = "a TorchScript archive: convert it to safetensors" if "TorchScript" in str(error) else "damaged or not weights only"
-        raise FedbenchError(f"checkpoint {path} cannot be read ({hint}): {str(error).splitlines()[0][:120]}") from error
+        hint = (
+            "a TorchScript archive: convert it to safetensors"
+            if "TorchScript" in str(error)
+            else "damaged or not weights only"
+        )
+        raise FedbenchError(
+            f"checkpoint {path} cannot be read ({hint}): {str(error).splitlines()[0][:120]}"
+        ) from error
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
     numbers = {k: torch.tensor(v) for k, v in state.items() if k in OPENAI_KEYS and not isinstance(v, Tensor)}
@@ -213,7 +231,11 @@ def _load_strictly(model: torch.nn.Module, state: dict[str, Tensor], source: str
     missing, extra = own.keys() - state.keys(), state.keys() - own.keys()
     shapes = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
     if missing or extra or shapes:
-        parts = [f"{len(k)} {what} (first: {min(k)})" for k, what in ((missing, "missing"), (extra, "unexpected"), (shapes, "of another shape")) if k]
+        parts = [
+            f"{len(k)} {what} (first: {min(k)})"
+            for k, what in ((missing, "missing"), (extra, "unexpected"), (shapes, "of another shape"))
+            if k
+        ]
         raise FedbenchError(f"checkpoint {source} does not fit the model: tensors {', '.join(parts)}")
     model.load_state_dict(state)
 
@@ -241,8 +263,18 @@ def openai_config(state: dict[str, Tensor]) -> dict[str, Any]:
     return {
         "embed_dim": state["text_projection"].shape[1],
         "quick_gelu": True,
-        "vision_cfg": {"layers": layers("visual.transformer.resblocks."), "width": width, "head_width": 64,
-                       "patch_size": patch, "image_size": grid * patch},
-        "text_cfg": {"context_length": state["positional_embedding"].shape[0], "vocab_size": 49408,
-                     "width": text_width, "heads": max(1, text_width // 64), "layers": layers("transformer.resblocks.")},
+        "vision_cfg": {
+            "layers": layers("visual.transformer.resblocks."),
+            "width": width,
+            "head_width": 64,
+            "patch_size": patch,
+            "image_size": grid * patch,
+        },
+        "text_cfg": {
+            "context_length": state["positional_embedding"].shape[0],
+            "vocab_size": 49408,
+            "width": text_width,
+            "heads": max(1, text_width // 64),
+            "layers": layers("transformer.resblocks."),
+        },
     }

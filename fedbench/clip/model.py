@@ -118,8 +118,14 @@ def _text_modules(model: nn.Module, name: str) -> nn.Module:
     """
     text = getattr(model, "text", model)
     pool = getattr(text, "text_pool_type", getattr(text, "pool_type", None))
-    if getattr(text, "attn_mask", None) is None or pool not in ("argmax", "eos") or getattr(text, "cls_emb", None) is not None:
-        raise FedbenchError(f"backbone '{name}': its text encoder is not CLIP's causal transformer with [EOT] pooling; use a CLIP model")
+    if (
+        getattr(text, "attn_mask", None) is None
+        or pool not in ("argmax", "eos")
+        or getattr(text, "cls_emb", None) is not None
+    ):
+        raise FedbenchError(
+            f"backbone '{name}': its text encoder is not CLIP's causal transformer with [EOT] pooling; use a CLIP model"
+        )
     return text
 
 

@@ -108,7 +108,9 @@ def build_tree(prompts: Sequence[Prompt], *, length: int) -> PromptTree:
     """
     for prompt in prompts:
         if len(prompt) > length:
-            raise FedbenchError(f"a prompt has {len(prompt)} tokens; the text tower takes {length}: shorten the context")
+            raise FedbenchError(
+                f"a prompt has {len(prompt)} tokens; the text tower takes {length}: shorten the context"
+            )
     trunk = _common_prefix(prompts)
     groups, homes = _pack([prompt[trunk:] for prompt in prompts])
     size = max(len(group.tokens) for group in groups)
@@ -148,7 +150,11 @@ def _pack(branches: Sequence[Prompt]) -> tuple[list[_Group], list[tuple[int, int
     target = len(whole.tokens) / count
     groups, homes = [_Group()], [(0, 0)] * len(branches)
     for c in order:
-        if len(groups[-1].tokens) + len(branches[c]) / 2 > target and len(groups) < count and groups[-1].tokens:
+        if (
+            len(groups[-1].tokens) + len(branches[c]) / 2 > target
+            and len(groups) < count
+            and groups[-1].tokens
+        ):
             groups.append(_Group())
         homes[c] = (len(groups) - 1, groups[-1].add(branches[c]))
     return groups, homes
@@ -168,10 +174,12 @@ def photo_prompt(tokenize: Callable[[str], list[int]], name: str) -> Prompt:
     return text_prompt(tokenize, f"a photo of a {name.replace('_', ' ')}.")
 
 
-def context_prompt(tokenize: Callable[[str], list[int]], name: str, *, n_ctx: int, position: str = "end") -> Prompt:
+def context_prompt(
+    tokenize: Callable[[str], list[int]], name: str, *, n_ctx: int, position: str = "end"
+) -> Prompt:
     """CoOp's prompt: `n_ctx` learned tokens and "{name}.", the name at the end, in the middle or in front."""
     words, stop = tokenize(name), tokenize(f"{name}.")
-    stop = stop[len(words):]
+    stop = stop[len(words) :]
     slots = [slot(i) for i in range(n_ctx)]
     half = {"end": n_ctx, "middle": n_ctx // 2, "front": 0}[position]
     return [SOS, *slots[:half], *words, *slots[half:], *stop, EOT]

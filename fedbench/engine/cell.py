@@ -111,7 +111,16 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     if trains:
         federation.clients_at_once = _clients_at_once(federation, data, runtime)
     rounds = config.rounds if trains else 0
-    _train(federation, evaluator, journal, config=config, runtime=runtime, rounds=rounds, clock=clock, progress=progress)
+    _train(
+        federation,
+        evaluator,
+        journal,
+        config=config,
+        runtime=runtime,
+        rounds=rounds,
+        clock=clock,
+        progress=progress,
+    )
     return _record(config, task, clip, method, journal.lines(), clock=clock)
 
 
@@ -178,9 +187,17 @@ def _train(
     done, state = journal.resume()
     if state:
         federation.restore(state)
-    sent = 4 * sum(x.numel() for x in federation.server.values())  # bytes of float32, each way, per participant
+    sent = 4 * sum(
+        x.numel() for x in federation.server.values()
+    )  # bytes of float32, each way, per participant
     for r in range(done + 1, rounds + 1):
-        line: dict[str, Any] = {"round": r, "participants": [], "losses": {}, "metrics": {}, "bytes": {"up": 0, "down": 0}}
+        line: dict[str, Any] = {
+            "round": r,
+            "participants": [],
+            "losses": {},
+            "metrics": {},
+            "bytes": {"up": 0, "down": 0},
+        }
         before = dict(clock.seconds)
         if r > 0:
             result = clock("train", lambda r=r: federation.run_round(r - 1))
@@ -200,7 +217,13 @@ def _train(
 
 
 def _record(
-    config: RunConfig, task: Task, clip: FrozenCLIP, method: Method, lines: list[dict[str, Any]], *, clock: Clock
+    config: RunConfig,
+    task: Task,
+    clip: FrozenCLIP,
+    method: Method,
+    lines: list[dict[str, Any]],
+    *,
+    clock: Clock,
 ) -> dict[str, Any]:
     sizes = payload(method)
     seconds = {phase: sum(line["seconds"][phase] for line in lines) for phase in ("train", "evaluate")}
@@ -272,7 +295,11 @@ def _environment(clip: FrozenCLIP) -> dict[str, Any]:
 def _commit() -> str:
     """The commit of the checkout that this code lies in; "" for an installed package."""
     asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.strip()
 

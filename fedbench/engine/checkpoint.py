@@ -19,7 +19,11 @@ class Journal:
 
     def __init__(self, folder: Path, *, identity: str):
         """`identity` names the cell and its split: a checkpoint of another one is refused."""
-        self.rounds, self.state, self.identity = folder / "rounds.jsonl", folder / "state.safetensors", identity
+        self.rounds, self.state, self.identity = (
+            folder / "rounds.jsonl",
+            folder / "state.safetensors",
+            identity,
+        )
 
     def resume(self) -> tuple[int, dict[str, Tensor]]:
         """The last checkpointed round and its state; (-1, {}) to start anew. Later lines of the journal are dropped.
@@ -35,13 +39,19 @@ class Journal:
                 about = json.loads((file.metadata() or {}).get("checkpoint", "{}"))
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no iterator)
         except (SafetensorError, OSError) as error:
-            raise FedbenchError(f"checkpoint {self.state} is damaged; delete it to start the cell anew") from error
+            raise FedbenchError(
+                f"checkpoint {self.state} is damaged; delete it to start the cell anew"
+            ) from error
         if about.get("identity") != self.identity:
-            raise FedbenchError(f"checkpoint {self.state} belongs to another configuration or split; use another --out")
+            raise FedbenchError(
+                f"checkpoint {self.state} belongs to another configuration or split; use another --out"
+            )
         done = about["round"]
         lines = self.lines()[: done + 1]
         if len(lines) != done + 1:
-            raise FedbenchError(f"{self.rounds} has lost rounds that {self.state.name} has; delete both to start anew")
+            raise FedbenchError(
+                f"{self.rounds} has lost rounds that {self.state.name} has; delete both to start anew"
+            )
         self._rewrite(lines)
         return done, {k: x for k, x in tensors.items() if k != "nothing"}
 
@@ -75,5 +85,3 @@ class Journal:
         temporary = self.rounds.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
         os.replace(temporary, self.rounds)
-
-

@@ -44,7 +44,9 @@ class ViewData:
                 images = features.index_select(0, flat).unflatten(0, rows[s].shape)  # (clients, batch, ...)
                 yield Step(images, labels[flat].view_as(rows[s]), valid[s], active[s], epoch)
 
-    def _plan(self, clients: Sequence[int], counts: Sequence[int], epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _plan(
+        self, clients: Sequence[int], counts: Sequence[int], epoch: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, validity and activity of one epoch's batches: (steps, clients, batch) twice, (steps, clients)."""
         size = self.config.batch_size
         offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -32,7 +32,9 @@ class Evaluator:
         self.images = {name: cache.rows(pool.items, TEST_VIEW) for name, pool in task.pools.items()}
         if sum(x.nbytes for x in self.images.values()) <= HELD_BYTES:
             self.images = {name: x.to(device) for name, x in self.images.items()}
-        self.labels = {name: torch.tensor([i.label for i in pool.items]).to(device) for name, pool in task.pools.items()}
+        self.labels = {
+            name: torch.tensor([i.label for i in pool.items]).to(device) for name, pool in task.pools.items()
+        }
 
     @torch.no_grad()
     def __call__(self, federation: Federation) -> dict[str, np.ndarray]:
@@ -48,7 +50,9 @@ class Evaluator:
         if federation.method.image_input not in OUTSIDE_THE_TOWER:
             return self._through_the_tower(federation, name, pool, models)
         images, labels, at_once = self.images[name], self.labels[name], federation.chunks(models)
-        size = max(1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * images[0].numel() // images.shape[-1]))
+        size = max(
+            1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * images[0].numel() // images.shape[-1])
+        )
         correct = [self._right(federation, group, images, labels, pool, size=size) for group in at_once]
         return np.broadcast_to(torch.cat(correct).cpu().numpy(), (everyone, len(labels)))
 
@@ -60,7 +64,9 @@ class Evaluator:
         asked = [metric.rows for metric in self.task.metrics.values() if metric.pool == name]
         if len(models) == 1 or any(rows is None for rows in asked):
             groups = [models[k : k + TOWER_CLIENTS] for k in range(0, len(models), TOWER_CLIENTS)]
-            parts = [self._right(federation, group, images, labels, pool, size=TOWER_IMAGES) for group in groups]
+            parts = [
+                self._right(federation, group, images, labels, pool, size=TOWER_IMAGES) for group in groups
+            ]
             return np.broadcast_to(torch.cat(parts).cpu().numpy(), (everyone, len(labels)))
         correct = np.zeros((everyone, len(labels)), dtype=bool)
         for k in models:
@@ -71,7 +77,14 @@ class Evaluator:
         return correct
 
     def _right(
-        self, federation: Federation, group: list[int], images: Tensor, labels: Tensor, pool: Pool, *, size: int
+        self,
+        federation: Federation,
+        group: list[int],
+        images: Tensor,
+        labels: Tensor,
+        pool: Pool,
+        *,
+        size: int,
     ) -> Tensor:
         """(clients of the group, images) bool, `size` images at a time"""
         model, parts = federation.model(group), []
@@ -90,4 +103,6 @@ def _accuracies(metric: Metric, correct: np.ndarray) -> np.ndarray:
 
 def summary(accuracies: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
     """Means over clients, and the clients' own, as the store keeps them."""
-    return {name: {"mean": float(x.mean()), "clients": [float(v) for v in x]} for name, x in accuracies.items()}
+    return {
+        name: {"mean": float(x.mean()), "clients": [float(v) for v in x]} for name, x in accuracies.items()
+    }

@@ -82,7 +82,9 @@ class Federation:
         start = start or method.init(torch_stream(seed, "init"))
         start = {name: x.to(self.device) for name, x in start.items()}
         self.server = {name: start[name] for name in method.shared}
-        self.start = {name: x.expand(len(counts), *x.shape) for name, x in start.items() if name not in method.shared}
+        self.start = {
+            name: x.expand(len(counts), *x.shape) for name, x in start.items() if name not in method.shared
+        }
         self.personal = {name: x.clone() for name, x in self.start.items()}
         self.kept: Tensors = {}
         self.one_by_one = method.quirk("momentum-leak") or bool(method.leaked)
@@ -95,12 +97,17 @@ class Federation:
         trained = [self.train(clients, round_) for clients in self.chunks(participants)]
         uploads = {name: torch.cat([t.tensors[name] for t in trained]) for name in self.method.shared}
         if uploads:
-            self.server = self.method.aggregate(uploads, self.counts[participants], self.server, round_=round_)
+            self.server = self.method.aggregate(
+                uploads, self.counts[participants], self.server, round_=round_
+            )
         steps = max(t.active.shape[1] for t in trained)
         return Round(
             participants=participants,
             uploads=uploads,
-            losses={name: torch.cat([_widen(t.losses[name], steps) for t in trained]) for name in trained[0].losses},
+            losses={
+                name: torch.cat([_widen(t.losses[name], steps) for t in trained])
+                for name in trained[0].losses
+            },
             active=torch.cat([_widen(t.active, steps) for t in trained]),
         )
 
@@ -109,7 +116,9 @@ class Federation:
         everyone = len(self.counts)
         if self.participants_per_round == everyone or (self.round_zero_all and round_ == 0):
             return list(range(everyone))
-        chosen = stream(self.seed, "participants", round=round_).choice(everyone, self.participants_per_round, replace=False)
+        chosen = stream(self.seed, "participants", round=round_).choice(
+            everyone, self.participants_per_round, replace=False
+        )
         return sorted(chosen.tolist())
 
     def chunks(self, clients: list[int]) -> list[list[int]]:
@@ -126,7 +135,9 @@ class Federation:
             self.data.steps(round_, clients),
             received=received,
             state=self._state_of(clients),
-            seeds=torch.tensor([number(self.seed, "training", round=round_, client=c) for c in clients]).to(self.device),
+            seeds=torch.tensor([number(self.seed, "training", round=round_, client=c) for c in clients]).to(
+                self.device
+            ),
             local_epochs=self.local_epochs,
         )
         for name, x in self.personal.items():
@@ -162,8 +173,15 @@ class Federation:
 
     def state(self) -> Tensors:
         """Everything that the next round depends on, by name."""
-        parts = {"server": self.server, "personal": self.personal, "optimizer": self.kept, "memory": self.method.memory}
-        return {f"{part}/{name}": x.contiguous() for part, tensors in parts.items() for name, x in tensors.items()}
+        parts = {
+            "server": self.server,
+            "personal": self.personal,
+            "optimizer": self.kept,
+            "memory": self.method.memory,
+        }
+        return {
+            f"{part}/{name}": x.contiguous() for part, tensors in parts.items() for name, x in tensors.items()
+        }
 
     def restore(self, state: Tensors) -> None:
         """Take up a state that `state` wrote."""

@@ -72,7 +72,9 @@ def train_locally(
             method, p, step, received=received, seeds=seeds, trained=phases[step.epoch]
         )
         optimizer.step(gradients, step.active)
-        seeds = None if seeds is None else seeds + step.active  # a client's own steps count, not its neighbours'
+        seeds = (
+            None if seeds is None else seeds + step.active
+        )  # a client's own steps count, not its neighbours'
         history.append({name: (x.detach() * step.active) for name, x in losses.items()})
         activity.append(step.active)
     return Trained(

@@ -112,7 +112,9 @@ class ViewCache:
         lacking = {view: {i: x for i, x in unique.items() if i not in self._table(view)[0]} for view in views}
         return {view: absent for view, absent in lacking.items() if absent}
 
-    def _compute(self, items: Sequence[Item], view: int, advance: Callable[[int], None] = lambda _: None) -> Tensor:
+    def _compute(
+        self, items: Sequence[Item], view: int, advance: Callable[[int], None] = lambda _: None
+    ) -> Tensor:
         to, parts, unreadable = self.clip.preprocess, [], []
 
         def prepare(item: Item) -> Tensor | FedbenchError:
@@ -128,23 +130,32 @@ class ViewCache:
             return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
 
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
-            batches = [items[start : start + IMAGES_AT_ONCE] for start in range(0, len(items), IMAGES_AT_ONCE)]
+            batches = [
+                items[start : start + IMAGES_AT_ONCE] for start in range(0, len(items), IMAGES_AT_ONCE)
+            ]
             coming = threads.map(prepare, batches[0])
             for following in [*batches[1:], []]:
-                prepared, coming = list(coming), threads.map(prepare, following)  # decodes while the tower works
+                prepared, coming = (
+                    list(coming),
+                    threads.map(prepare, following),
+                )  # decodes while the tower works
                 unreadable += [x for x in prepared if isinstance(x, FedbenchError)]
                 if not unreadable:  # else only look for more of them, to name their number
                     pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)]).to(self.clip.device)
                     parts.append(self.clip.image_input(pixels, self.kind).cpu())
                 advance(len(prepared))
         if unreadable:
-            raise FedbenchError(f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}")
+            raise FedbenchError(
+                f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}"
+            )
         return torch.cat(parts)
 
     def _id(self, item: Item) -> int:
         if item not in self._ids:
             text = f"{item.key}\0{self.dataset.fingerprint(item)}"
-            self._ids[item] = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+            self._ids[item] = int.from_bytes(
+                hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True
+            )
         return self._ids[item]
 
     def _path(self, view: int) -> Path:
@@ -184,7 +195,9 @@ class ViewCache:
         all_ids = torch.cat([old_ids, torch.tensor(ids)])
         all_rows = torch.cat([old_rows, rows]) if len(old_ids) else rows
         temporary = self._path(view).with_suffix(f".{os.getpid()}.tmp")
-        save_file({"ids": all_ids, "rows": all_rows}, temporary, metadata={"sha256": _checksum(all_ids, all_rows)})
+        save_file(
+            {"ids": all_ids, "rows": all_rows}, temporary, metadata={"sha256": _checksum(all_ids, all_rows)}
+        )
         os.replace(temporary, self._path(view))
         self._hold(view, all_ids, all_rows)
 

@@ -170,7 +170,9 @@ def _refuse_unknown_quirks(grid: GridConfig) -> None:
                 raise FedbenchError(f"quirk '{entry}': {owner} is not among the grid's methods")
             raise unknown(f"owner in the quirk '{entry}':", owner, owners)
     if grid.released and not grid.released_quirks:
-        raise FedbenchError("released: the grid has no released_quirks; give a suite that has, or use --quirks")
+        raise FedbenchError(
+            "released: the grid has no released_quirks; give a suite that has, or use --quirks"
+        )
     everywhere = quirks.everything()
     anything = {quirk for known in everywhere.values() for quirk in known}
     for entry in grid.released_quirks:

@@ -234,7 +234,9 @@ def _setting(cells: list[RunConfig]) -> dict[str, Any]:
         for key, value in first["split_options"].items()
         if key not in AXES and all(c.split_options.get(key) == cells[0].split_options[key] for c in cells)
     }
-    fixed = {key: first[key] for key in FIXED if all(getattr(c, key) == getattr(cells[0], key) for c in cells)}
+    fixed = {
+        key: first[key] for key in FIXED if all(getattr(c, key) == getattr(cells[0], key) for c in cells)
+    }
     return fixed | {"split_options": options}
 
 

@@ -10,7 +10,13 @@ import click
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print every quantity as JSON.")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), help="A file that registers methods.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file that registers methods.",
+)
 def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Compare the registered methods with numbers recorded from their authors' code.
 
@@ -24,7 +30,10 @@ def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
         load_plugin(plugin)
     outcomes = run(folder)
     if as_json:
-        content = [asdict(o) | {"passed": o.passed, "checks": [asdict(c) | {"passed": c.passed} for c in o.checks]} for o in outcomes]
+        content = [
+            asdict(o) | {"passed": o.passed, "checks": [asdict(c) | {"passed": c.passed} for c in o.checks]}
+            for o in outcomes
+        ]
         click.echo(json.dumps(content, indent=1))
     else:
         for outcome in outcomes:
@@ -32,7 +41,9 @@ def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
         missed = [o for o in outcomes if not o.passed]
         compared = sum(len(o.checks) for o in outcomes)
         files = len({o.file for o in outcomes if o.checks})
-        click.echo(f"{compared} quantities of {files} files compared, {len(missed)} files missed their tolerance")
+        click.echo(
+            f"{compared} quantities of {files} files compared, {len(missed)} files missed their tolerance"
+        )
     if not all(o.passed for o in outcomes):
         raise SystemExit(1)
 

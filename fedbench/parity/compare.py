@@ -12,7 +12,9 @@ from fedbench.engine.local import Step, losses_and_gradients, train_locally
 from fedbench.method import Batch, Method, Tensors, Variant
 from fedbench.parity.golden import GoldenFile, numbered, official_name, whole_batch
 
-INPUTS = re.compile(r"(images|labels|classnames|prompts|counts|hparams_json|template|init/.*|global/.*|eval/.*|client\d+/batch.*)")
+INPUTS = re.compile(
+    r"(images|labels|classnames|prompts|counts|hparams_json|template|init/.*|global/.*|eval/.*|client\d+/batch.*)"
+)
 """Keys that a file gives to the method, and not results."""
 
 X_TOKEN = 343
@@ -48,7 +50,14 @@ def tolerance(quantity: str, recorded: np.ndarray, *, rounds: float = 5e-7) -> f
         return 2e-5 * scale + 1e-7
     for pattern, allowed in (
         ("iterations", 1.0),  # a mean near the threshold may fall to either side of it
-        ("after3", 1e-3), ("logits", 5e-5), ("loss", 1e-5), ("step", 5e-6), ("tokens", 0.0), ("T", 1e-6), ("average", 1e-6), ("/out/", 1e-6),
+        ("after3", 1e-3),
+        ("logits", 5e-5),
+        ("loss", 1e-5),
+        ("step", 5e-6),
+        ("tokens", 0.0),
+        ("T", 1e-6),
+        ("average", 1e-6),
+        ("/out/", 1e-6),
     ):
         if pattern in kind:
             return allowed
@@ -69,7 +78,11 @@ def compare(
         if mine.size != value.size:
             deviation = float("inf")
         else:
-            deviation = float(np.abs(mine.reshape(value.shape) - value.astype(np.float64)).max()) if value.size else 0.0
+            deviation = (
+                float(np.abs(mine.reshape(value.shape) - value.astype(np.float64)).max())
+                if value.size
+                else 0.0
+            )
         checks.append(Check(key, deviation, tolerance(key, value, rounds=rounds)))
     return checks, left
 
@@ -93,7 +106,9 @@ def results(file: GoldenFile, prefix: str, prefixes: list[str]) -> dict[str, np.
     return found
 
 
-def single_step(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: str, variant: Variant) -> dict[str, np.ndarray]:
+def single_step(
+    file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: str, variant: Variant
+) -> dict[str, np.ndarray]:
     """Everything that we can say about a single-step file, under the file's keys."""
     method = file.build(cls, clip, variant)
     step = whole_batch(method, file.tensor("images"), file.tensor("labels"))
@@ -112,7 +127,11 @@ def single_step(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], prefix: s
             if per_step and steps < 3:
                 probed = method.probe(trained.tensors, Batch(step.images, step.labels, step.valid, received))
                 per_step = {key: [*values, probed[key].numpy()] for key, values in per_step.items()}
-            momentum = {name: trained.state[f"{name}/momentum"] for name in start if f"{name}/momentum" in trained.state}
+            momentum = {
+                name: trained.state[f"{name}/momentum"]
+                for name in start
+                if f"{name}/momentum" in trained.state
+            }
             ours |= _named(cls, names[0], trained.tensors) | _named(cls, names[1], momentum)
         total = torch.stack(list(trained.losses.values())).sum(0)
         ours["loss_per_step"] = total[0].numpy()
@@ -140,11 +159,15 @@ def _at_start(method: Method, start: Tensors, step: Step, received: Tensors) -> 
     return ours
 
 
-def federation(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], variant: Variant) -> dict[str, np.ndarray]:
+def federation(
+    file: GoldenFile, clip: FrozenCLIP, cls: type[Method], variant: Variant
+) -> dict[str, np.ndarray]:
     """A recorded federation, run by the engine's own loop; results under the file's keys."""
     method = file.build(cls, clip, variant)
     data = RecordedBatches(file, method)
-    fed = Federation(method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.tensors(method, "init/"))
+    fed = Federation(
+        method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.tensors(method, "init/")
+    )
     images = clip.image_input(file.tensor("eval/images"), method.image_input)[None]
 
     def logits(client: int) -> np.ndarray:
@@ -160,7 +183,9 @@ def federation(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], variant: V
         for place, client in enumerate(happened.participants):
             here = f"round{r}/client{client}"
             ours[f"{here}/loss_per_batch"] = totals[place][happened.active[place]].numpy()
-            ours |= _named(cls, f"{here}/upload", {name: x[place][None] for name, x in happened.uploads.items()})
+            ours |= _named(
+                cls, f"{here}/upload", {name: x[place][None] for name, x in happened.uploads.items()}
+            )
         for client in range(len(fed.counts)):
             here = f"round{r}/client{client}"
             ours |= _named(cls, here, {name: x[client][None] for name, x in fed.personal.items()})
@@ -174,17 +199,24 @@ class RecordedBatches:
     def __init__(self, file: GoldenFile, method: Method):
         self.batches: list[list[Step]] = []
         for client in range(len(file.arrays["counts"])):
-            keys = [f"client{client}/batch{b}" for b in range(len(file.arrays)) if f"client{client}/batch{b}/images" in file.arrays]
-            self.batches.append([whole_batch(method, file.tensor(f"{k}/images"), file.tensor(f"{k}/labels")) for k in keys])
+            keys = [
+                f"client{client}/batch{b}"
+                for b in range(len(file.arrays))
+                if f"client{client}/batch{b}/images" in file.arrays
+            ]
+            self.batches.append(
+                [whole_batch(method, file.tensor(f"{k}/images"), file.tensor(f"{k}/labels")) for k in keys]
+            )
 
-    def steps(self, round_: int, clients: list[int]):  # noqa: ANN201 (see LocalData)
+    def steps(self, round_: int, clients: list[int]):
         """Clients with fewer batches sit out the last steps."""
         for s in range(max(len(self.batches[c]) for c in clients)):
             chosen = [self.batches[c][min(s, len(self.batches[c]) - 1)] for c in clients]
             active = torch.tensor([s < len(self.batches[c]) for c in clients])
             size = max(x.labels.shape[1] for x in chosen)
             images, labels, valid = (
-                torch.cat([_padded(getattr(x, part), size) for x in chosen]) for part in ("images", "labels", "valid")
+                torch.cat([_padded(getattr(x, part), size) for x in chosen])
+                for part in ("images", "labels", "valid")
             )
             yield Step(images, labels, valid, active)
 
@@ -212,7 +244,10 @@ def personal_parts(file: GoldenFile, method: Method, stem: str) -> dict[str, np.
     models = [file.tensors(method, f"{stem}/in/client{k}/") for k in clients]
     uploads = {name: torch.stack([model[name] for model in models]) for name in method.shared}
     server = method.aggregate(uploads, file.tensor("counts"), {}, round_=0)
-    after = [_named(type(method), f"{stem}/out/client{k}", {n: x[None] for n, x in (models[k] | server).items()}) for k in clients]
+    after = [
+        _named(type(method), f"{stem}/out/client{k}", {n: x[None] for n, x in (models[k] | server).items()})
+        for k in clients
+    ]
     return {key: x for named in after for key, x in named.items() if key in file.arrays}
 
 
@@ -238,5 +273,7 @@ def _tokens(method: Method) -> np.ndarray:
     tokens = np.zeros((len(method.classnames), method.clip.text.length), dtype=np.int64)
     stands = dict(enumerate(method.clip.text.tokenize(method.phrase)))
     for row, prompt in enumerate(method.prompts(method.classnames)):
-        tokens[row, : len(prompt)] = [stands.get(-1 - token, X_TOKEN) if token < 0 else token for token in prompt]
+        tokens[row, : len(prompt)] = [
+            stands.get(-1 - token, X_TOKEN) if token < 0 else token for token in prompt
+        ]
     return np.tile(tokens, (method.official.prompt_sets if method.official else 1, 1))

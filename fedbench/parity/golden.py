@@ -55,7 +55,12 @@ class GoldenFile:
         """The registered methods that claim this file: by its name, else by the method that it names."""
         stem = self.path.stem.removeprefix("federated_")
         names = (stem, str(self.hparams.get("method", "")))
-        claims = [(cls, f) for cls in _registered() for f in _official(cls).files if any(_names(f, n) for n in names)]
+        claims = [
+            (cls, f)
+            for cls in _registered()
+            for f in _official(cls).files
+            if any(_names(f, n) for n in names)
+        ]
         longest = max((len(f) for _, f in claims), default=0)
         return [cls for cls, f in claims if len(f) == longest]
 
@@ -85,7 +90,11 @@ class GoldenFile:
             theirs, row = official_name(type(method), name)
             if "{}" in theirs:
                 if rows := numbered(self.arrays, prefix + theirs):
-                    found[name] = _like(torch.stack([self.tensor(key) for key in rows]), like, f"{self.path.name}: {prefix}{theirs}")
+                    found[name] = _like(
+                        torch.stack([self.tensor(key) for key in rows]),
+                        like,
+                        f"{self.path.name}: {prefix}{theirs}",
+                    )
                 continue
             for key, index in ((f"{prefix}{theirs}[{row}]", None), (f"{prefix}{theirs}", row)):
                 if key in self.arrays and (index is not None or row is None or key.endswith("]")):

@@ -6,7 +6,15 @@ from pathlib import Path
 from fedbench.clip import FrozenCLIP
 from fedbench.errors import FedbenchError
 from fedbench.method import Method, Variant
-from fedbench.parity.compare import Check, aggregation, compare, federation, personal_parts, results, single_step
+from fedbench.parity.compare import (
+    Check,
+    aggregation,
+    compare,
+    federation,
+    personal_parts,
+    results,
+    single_step,
+)
 from fedbench.parity.golden import WEIGHTS, GoldenFile, folders, load_clip
 from fedbench.registry import METHODS
 
@@ -72,12 +80,18 @@ def _claimed(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], name: str) -
         if not recorded:
             continue
         try:
-            ours = federation(file, clip, cls, variant) if file.federated else single_step(file, clip, cls, prefix, variant)
+            ours = (
+                federation(file, clip, cls, variant)
+                if file.federated
+                else single_step(file, clip, cls, prefix, variant)
+            )
         except FedbenchError as error:
             outcome.reason, outcome.failed = str(error), True
             return outcome
         noise = file.noise(cls, recorded)
-        checks, left = compare({k: v for k, v in recorded.items() if k not in noise}, ours, rounds=cls.official.round_tolerance)
+        checks, left = compare(
+            {k: v for k, v in recorded.items() if k not in noise}, ours, rounds=cls.official.round_tolerance
+        )
         for reason in dict.fromkeys(noise.values()):
             left.append(f"{', '.join(key for key in noise if noise[key] == reason)} ({reason})")
         outcome.checks += checks
@@ -108,7 +122,11 @@ def _aggregation(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]
                 outcomes.append(Outcome(name, cls.name, checks=checks))  # type: ignore[attr-defined]
                 claimed |= ours.keys()
     inputs = ("in/", "prev_global/", "counts", "hparams_json", "fedotp/in/")
-    left = [key for key in file.arrays if key not in claimed and not key.startswith(inputs) and not key.endswith("/users")]
+    left = [
+        key
+        for key in file.arrays
+        if key not in claimed and not key.startswith(inputs) and not key.endswith("/users")
+    ]
     if left:
         outcomes.append(Outcome(name, "", left=left, reason="rules that no registered method claims"))
     return outcomes

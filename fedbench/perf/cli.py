@@ -9,7 +9,9 @@ OPTIONS = [
     click.option("--backbone", default="ViT-B-16:random", show_default=True),
     click.option("--classes", type=click.IntRange(1, 1000), default=19, show_default=True),
     click.option("--clients", type=click.IntRange(min=1), default=10, show_default=True),
-    click.option("--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda where it is there."),
+    click.option(
+        "--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda where it is there."
+    ),
     click.option("--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True),
     click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True),
     click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: torch's."),
@@ -50,7 +52,14 @@ def perf(context: click.Context, as_json: bool, batch: int, **settings) -> None:
 
 @perf.command("text-encoding")
 @common
-@click.option("--context", "context_tokens", type=click.IntRange(1, 70), default=16, show_default=True, help="Learned tokens.")
+@click.option(
+    "--context",
+    "context_tokens",
+    type=click.IntRange(1, 70),
+    default=16,
+    show_default=True,
+    help="Learned tokens.",
+)
 def text_encoding(as_json: bool, context_tokens: int, **settings) -> None:
     """Class features from learned contexts, forward and backward."""
     from fedbench.perf import measure
@@ -63,7 +72,9 @@ def text_encoding(as_json: bool, context_tokens: int, **settings) -> None:
 @perf.command("step")
 @common
 @click.option("--method", required=True, help="See `bench list methods`.")
-@click.option("--memory-gib", type=click.FloatRange(min=0, min_open=True), default=None, help="As in `bench run`.")
+@click.option(
+    "--memory-gib", type=click.FloatRange(min=0, min_open=True), default=None, help="As in `bench run`."
+)
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 def step(as_json: bool, method: str, batch: int, memory_gib: float | None, **settings) -> None:
     """One local step of a method: loss and gradients of all its tensors."""
@@ -85,7 +96,9 @@ def _prepared(settings: dict) -> dict:
 
 def _header(as_json: bool) -> None:
     if not as_json:
-        click.echo(f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}  on")
+        click.echo(
+            f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}  on"
+        )
 
 
 def _print(result, as_json: bool) -> None:

@@ -74,7 +74,18 @@ def text_encoding(
 
     fast = _Timer(lambda: run(lambda x: clip.text.encode(packed, x), contexts), device)
     slow = _Timer(lambda: run(lambda x: plain.text.encode(rows, x), contexts[:1]), device)
-    return _measured("text-encoding", clip, backbone, fast, slow, repeats=repeats, classes=classes, clients=clients, batch=0, at_once=clients)
+    return _measured(
+        "text-encoding",
+        clip,
+        backbone,
+        fast,
+        slow,
+        repeats=repeats,
+        classes=classes,
+        clients=clients,
+        batch=0,
+        at_once=clients,
+    )
 
 
 def step(
@@ -135,8 +146,17 @@ def step(
         return [loss[0].detach(), *(g[0] for g in gradients)]  # type: ignore[index]
 
     return _measured(
-        f"step {method}", clip, backbone, _Timer(run_fast, device), _Timer(run_plain, device),
-        repeats=repeats, classes=classes, clients=clients, batch=batch, at_once=at_once, image_seconds=image_seconds,
+        f"step {method}",
+        clip,
+        backbone,
+        _Timer(run_fast, device),
+        _Timer(run_plain, device),
+        repeats=repeats,
+        classes=classes,
+        clients=clients,
+        batch=batch,
+        at_once=at_once,
+        image_seconds=image_seconds,
     )
 
 
@@ -210,5 +230,3 @@ def peak_bytes(device: torch.device) -> int:
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-
-

@@ -8,7 +8,13 @@ from pydantic import Field
 
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.splits.blocks import PUBLISHED_SEED, Partition, balanced_blocks, check_possible, published_blocks
+from fedbench.splits.blocks import (
+    PUBLISHED_SEED,
+    Partition,
+    balanced_blocks,
+    check_possible,
+    published_blocks,
+)
 from fedbench.splits.pools import check_tested, few_shot_notes, names, own_rows, pool, relabelled, without_val
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, published_shots, sample
 from fedbench.task import Client, Dataset, Item, Metric, Pool, Split, Task
@@ -58,9 +64,7 @@ class BaseToNovel(Split):
             "base": Metric("base"),
             "novel": Metric("novel"),
         }
-        notes = few_shot_notes(
-            dataset, [*base, *novel], shots=self.options.shots, left_out_of="both halves"
-        )
+        notes = few_shot_notes(dataset, [*base, *novel], shots=self.options.shots, left_out_of="both halves")
         if problem := without_val(pools["val"], blocks):
             notes.append(problem)
             del pools["val"]

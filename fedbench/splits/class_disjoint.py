@@ -8,7 +8,13 @@ from pydantic import Field
 
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.splits.blocks import PUBLISHED_SEED, Partition, balanced_blocks, check_possible, published_blocks
+from fedbench.splits.blocks import (
+    PUBLISHED_SEED,
+    Partition,
+    balanced_blocks,
+    check_possible,
+    published_blocks,
+)
 from fedbench.splits.pools import check_tested, few_shot_notes, own_rows, pool, relabelled, without_val
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, sample
 from fedbench.task import Client, Dataset, Item, Split, Task

@@ -34,7 +34,9 @@ class Dirichlet(Split):
         scheme: Literal["labeldir", "labeldir100"] = "labeldir"
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
         clients: int = Field(default=100, ge=1)
-        min_size: int = Field(default=10, ge=1, description="fewest training and fewest test images of a client")
+        min_size: int = Field(
+            default=10, ge=1, description="fewest training and fewest test images of a client"
+        )
         max_tries: int = Field(default=10_000, ge=1, description="draws before labeldir gives up")
         compat: Literal["independent", "published"] = "independent"
 
@@ -55,7 +57,11 @@ class Dirichlet(Split):
         pool, rows = joined(dataset.classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
         notes = dataset.notes()
-        if left := len(dataset.parts["test"]) + len(dataset.parts["train"]) - _count(dealt["train"], dealt["test"]):
+        if (
+            left := len(dataset.parts["test"])
+            + len(dataset.parts["train"])
+            - _count(dealt["train"], dealt["test"])
+        ):
             notes.append(f"{left} images are left over: clients get equally many")
         if problem := lacking_val([bool(dealt["val"][k]) for k in clients]):
             notes.append(problem)
@@ -121,7 +127,8 @@ class Dirichlet(Split):
             raise FedbenchError(
                 f"dirichlet on {dataset.name}: scheme=labeldir100 with beta={options.beta:g} over "
                 f"clients={options.clients} gives a client {smallest} training or test images, fewer than "
-                f"min_size={options.min_size}; use fewer clients" + (f" or min_size={smallest}" if smallest else "")
+                f"min_size={options.min_size}; use fewer clients"
+                + (f" or min_size={smallest}" if smallest else "")
             )
         return lists
 
@@ -129,7 +136,11 @@ class Dirichlet(Split):
         """The generator of weights, the order of all images, and what picks one of n."""
         if self.options.compat == "published":
             private = random.Random(PUBLISHED_SEED)
-            return np.random.RandomState(PUBLISHED_SEED), private.sample(range(images), images), private.randrange
+            return (
+                np.random.RandomState(PUBLISHED_SEED),
+                private.sample(range(images), images),
+                private.randrange,
+            )
         rng = stream(seed, "pachinko")
         return rng, rng.permutation(images).tolist(), lambda n: int(rng.integers(n))
 

@@ -29,7 +29,9 @@ class DomainLabelSkew(Split):
 
         clients_per_domain: int = Field(default=3, ge=1)
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
-        min_size: int = Field(default=2, ge=1, description="fewest training and fewest test images of a client")
+        min_size: int = Field(
+            default=2, ge=1, description="fewest training and fewest test images of a client"
+        )
         max_tries: int = Field(default=10_000, ge=1, description="draws before a domain gives up")
 
     quirks = {

@@ -25,7 +25,9 @@ def pool(dataset: Dataset, labels: Sequence[int], items: Iterable[Item]) -> Pool
     return Pool(names(dataset, labels), tuple(relabelled(items, labels)))
 
 
-def joined(classnames: tuple[str, ...], parts: Iterable[Sequence[Item]]) -> tuple[Pool, tuple[tuple[int, ...], ...]]:
+def joined(
+    classnames: tuple[str, ...], parts: Iterable[Sequence[Item]]
+) -> tuple[Pool, tuple[tuple[int, ...], ...]]:
     """One pool of all clients' test images, one client after another, and the rows of each."""
     items: list[Item] = []
     rows = []

@@ -74,7 +74,9 @@ class LabelDir:
                 rng.shuffle(own)
             shares = rng.dirichlet(np.repeat(self.beta, self.clients))
             open_ = sizes < len(parts[0]) / self.clients
-            shares = shares * open_ if (shares * open_).sum() > 0 else open_.astype(float)  # a tiny beta rounds to 0
+            shares = (
+                shares * open_ if (shares * open_).sum() > 0 else open_.astype(float)
+            )  # a tiny beta rounds to 0
             cuts = np.cumsum(shares / shares.sum())
             for part, own in zip(dealt, positions, strict=True):
                 pieces = np.split(own, (cuts * len(own)).astype(int)[:-1])

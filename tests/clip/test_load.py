@@ -37,7 +37,9 @@ def test_a_checkpoint_file_gives_open_clips_features(tmp_path, small_model, suff
     clip = load(f"{SMALL}:{path}")
     pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(clip.encode_image(pixels), small_model.encode_image(pixels), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            clip.encode_image(pixels), small_model.encode_image(pixels), atol=1e-5, rtol=0
+        )
     assert clip.label == ""
 
 
@@ -69,7 +71,11 @@ def test_a_quickgelu_mismatch_is_an_error_that_names_the_right_model(tmp_path, m
     path, state = tmp_path / "w.safetensors", {"logit_scale": torch.zeros(())}
     if mark == "openai keys":
         path = tmp_path / "w.pt"
-        state |= {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+        state |= {
+            "input_resolution": torch.tensor(224),
+            "context_length": torch.tensor(77),
+            "vocab_size": torch.tensor(49408),
+        }
     if mark == "config beside":
         (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {"quick_gelu": False}}))
     saved(path, state, {"quick_gelu": "true"} if mark == "metadata" else None)
@@ -79,7 +85,9 @@ def test_a_quickgelu_mismatch_is_an_error_that_names_the_right_model(tmp_path, m
 
 
 def test_a_tag_whose_weights_want_gelu_is_refused_for_a_quickgelu_model():
-    with pytest.raises(FedbenchError, match="trained with GELU, the model says QuickGELU; use ViT-B-16:laion400m_e32"):
+    with pytest.raises(
+        FedbenchError, match="trained with GELU, the model says QuickGELU; use ViT-B-16:laion400m_e32"
+    ):
         resolve("ViT-B-16-quickgelu:laion400m_e32")
 
 
@@ -134,7 +142,13 @@ def test_resnets_serve_through_open_clips_own_encoder():
     with torch.random.fork_rng(devices=[]):
         model = open_clip.CLIP(
             embed_dim=32,
-            vision_cfg={"layers": [1, 1, 1, 1], "width": 16, "head_width": 16, "image_size": 64, "patch_size": None},
+            vision_cfg={
+                "layers": [1, 1, 1, 1],
+                "width": 16,
+                "head_width": 16,
+                "image_size": 64,
+                "patch_size": None,
+            },
             text_cfg={"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
         )
     size = Preprocess(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -161,5 +175,9 @@ def test_text_encoders_that_are_not_clips_are_refused():
 def test_sizes_are_read_off_an_openai_state_dict():
     clip = golden_clip("federated")
     assert openai_config(clip.model.state_dict())["vision_cfg"] == {
-        "layers": 5, "width": 64, "head_width": 64, "patch_size": 16, "image_size": 32,
+        "layers": 5,
+        "width": 64,
+        "head_width": 64,
+        "patch_size": 16,
+        "image_size": 32,
     }

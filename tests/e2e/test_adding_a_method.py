@@ -12,11 +12,23 @@ def test_the_documented_example_runs(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", DOC.read_text(), flags=re.DOTALL)
     plugin = tmp_path / "anchored.py"
     plugin.write_text(code)
-    words = ["--plugin", str(plugin), "--methods", "Anchored,PromptFL", "--datasets", "shapes", "--backbone", "tiny"]
+    words = [
+        "--plugin",
+        str(plugin),
+        "--methods",
+        "Anchored,PromptFL",
+        "--datasets",
+        "shapes",
+        "--backbone",
+        "tiny",
+    ]
     settings = ["--set", "Anchored.mu=1", "--seeds", "1", "--rounds", "1", "--views", "0", "--shots", "2"]
     places = ["--out", str(tmp_path / "store"), "--cache-dir", str(tmp_path / "cache"), "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, "-m", "fedbench", "run", *words, *settings, *places], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "fedbench", "run", *words, *settings, *places],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "Anchored" in done.stdout

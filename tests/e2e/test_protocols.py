@@ -44,7 +44,10 @@ def test_the_twin_runs_offline(tmp_path: Path, cache: Path, protocol: str) -> No
     assert all(r["config"]["quirks"] == [] for r in found)
     names = {tuple(r["protocol"]["client_names"]) for r in found}
     if protocol == "leave-one-domain-out":
-        assert names == {tuple(d for d in ("photo", "sketch", "negative", "flat") if d != t) for t in ("photo", "sketch", "negative", "flat")}
+        assert names == {
+            tuple(d for d in ("photo", "sketch", "negative", "flat") if d != t)
+            for t in ("photo", "sketch", "negative", "flat")
+        }
     elif protocol == "domain-label-skew":
         assert next(iter(names))[:4] == ("photo 0", "photo 1", "photo 2", "sketch 0")
     else:

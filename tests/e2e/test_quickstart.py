@@ -76,15 +76,32 @@ def test_the_quick_start_writes_tables_curves_and_traceable_records(tmp_path, ca
         assert record["cell"] == name
         assert record["rounds"] == (0 if record["config"]["method"] == "CLIP" else 2)
         assert len(record["hashes"]["split"]) == len(record["hashes"]["weights"]) == 16
-    splits = {json.loads((p / "record.json").read_text())["hashes"]["split"] for p in cells(tmp_path / "store").values()}
+    splits = {
+        json.loads((p / "record.json").read_text())["hashes"]["split"]
+        for p in cells(tmp_path / "store").values()
+    }
     assert len(splits) == 2, "one split a seed, the same for all methods"
 
 
 def test_payload_in_the_record_is_what_was_sent(tmp_path, cache):
     out = tmp_path / "store"
-    words = ["--methods", "PromptFL,CoOp", "--datasets", "shapes", "--backbone", "tiny", "--seeds", "1", "--views", "0"]
+    words = [
+        "--methods",
+        "PromptFL,CoOp",
+        "--datasets",
+        "shapes",
+        "--backbone",
+        "tiny",
+        "--seeds",
+        "1",
+        "--views",
+        "0",
+    ]
     bench(*words, "--rounds", "3", "--participation", "0.5", "--shots", "2", out=out, cache=cache)
-    by_method = {r["config"]["method"]: r for r in (json.loads((p / "record.json").read_text()) for p in cells(out).values())}
+    by_method = {
+        r["config"]["method"]: r
+        for r in (json.loads((p / "record.json").read_text()) for p in cells(out).values())
+    }
     assert by_method["PromptFL"]["parameters"] == {"trainable": 16 * 128, "shared": 16 * 128, "personal": 0}
     assert by_method["PromptFL"]["payload"]["up"] == 3 * 5 * 4 * 16 * 128
     assert by_method["CoOp"]["payload"]["up"] == by_method["CoOp"]["payload"]["down"] == 0
@@ -92,7 +109,9 @@ def test_payload_in_the_record_is_what_was_sent(tmp_path, cache):
 
 def test_a_killed_run_resumes_to_identical_bits(tmp_path, cache, straight):
     out = tmp_path / "store"
-    with subprocess.Popen(command(*SMALL, out=out, cache=cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+    with subprocess.Popen(
+        command(*SMALL, out=out, cache=cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
         deadline = time.monotonic() + 120
         while not past_checkpoint(out):
             assert run.poll() is None, "the run ended before it could be killed"
@@ -108,7 +127,9 @@ def test_a_killed_run_resumes_to_identical_bits(tmp_path, cache, straight):
 def past_checkpoint(out: Path) -> bool:
     """A cell has a checkpoint, and rounds after it that will be lost."""
     return any(
-        (path.parent / "state.safetensors").exists() and path.read_text().count("\n") > 7 and not (path.parent / "record.json").exists()
+        (path.parent / "state.safetensors").exists()
+        and path.read_text().count("\n") > 7
+        and not (path.parent / "record.json").exists()
         for path in out.glob("cells/*/rounds.jsonl")
     )
 

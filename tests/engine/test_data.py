@@ -24,10 +24,13 @@ class NumberedCache:
 
 def data(counts, *, epochs=2, **settings):
     clients = tuple(
-        Client(f"client {k}", tuple(Item(str(100 * k + i), i % 5) for i in range(n))) for k, n in enumerate(counts)
+        Client(f"client {k}", tuple(Item(str(100 * k + i), i % 5) for i in range(n)))
+        for k, n in enumerate(counts)
     )
     task = Task("p", None, tuple("abcde"), clients, {}, {}, ())
-    config = RunConfig(method="m", dataset="d", **{"batch_size": 4, "rounds": 3, "local_epochs": epochs} | settings)
+    config = RunConfig(
+        method="m", dataset="d", **{"batch_size": 4, "rounds": 3, "local_epochs": epochs} | settings
+    )
     return ViewData(task, NumberedCache(), config, epochs=epochs, device="cpu")
 
 
@@ -72,7 +75,10 @@ def test_batches_do_not_depend_on_the_company_or_the_method():
 
 def test_other_seeds_rounds_and_clients_have_other_orders():
     orders = {
-        tuple(images(next(iter(data([12, 12], seed=seed).steps(r, [c]))), 0)[:4]) for seed in (0, 1) for r in (0, 1) for c in (0, 1)
+        tuple(images(next(iter(data([12, 12], seed=seed).steps(r, [c]))), 0)[:4])
+        for seed in (0, 1)
+        for r in (0, 1)
+        for c in (0, 1)
     }
     assert len(orders) == 8
 

@@ -121,7 +121,8 @@ def leaking_by_hand(method: Method, rounds: int):
                     optimizer.step()
             uploads.append({name: p[name][0].clone() for name in server})
         server = {
-            name: sum(c * u[name] for c, u in zip(COUNTS, uploads, strict=True)) / sum(COUNTS) for name in server
+            name: sum(c * u[name] for c, u in zip(COUNTS, uploads, strict=True)) / sum(COUNTS)
+            for name in server
         }
     return server
 
@@ -177,7 +178,10 @@ def test_fedpgps_ablations():
     assert set(full.personal) == {"delta"}
     assert full.personal["delta"].shape == (3, 4, clip.text.width)
     # without the positive side the shared prompt is not held near the anchor: the anchor has no effect
-    without = [run(make_method("FedPGP", clip, hyper={"positive": False}, quirks=q))[0] for q in ([], ["placeholder-anchor"])]
+    without = [
+        run(make_method("FedPGP", clip, hyper={"positive": False}, quirks=q))[0]
+        for q in ([], ["placeholder-anchor"])
+    ]
     assert same(without[0].server, without[1].server)
     # without the negative side the personal part feels cross-entropy alone
     _, first = run(make_method("FedPGP", clip, hyper={"negative": False}), rounds=1)[0], None
@@ -193,7 +197,9 @@ def gradients_of(fed, step):
     from fedbench.engine.local import losses_and_gradients
 
     p = {name: x.clone() for name, x in fed.model([0]).items()}
-    return losses_and_gradients(fed.method, p, step, received={n: p[n].detach() for n in fed.method.shared})[1]
+    return losses_and_gradients(fed.method, p, step, received={n: p[n].detach() for n in fed.method.shared})[
+        1
+    ]
 
 
 def test_partial_participation_leaves_the_others_alone_and_is_the_same_for_all_methods():

@@ -30,7 +30,9 @@ def torch_optimizer(x, s):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.one_of(SGD, ADAMW), st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=6))
+@given(
+    st.one_of(SGD, ADAMW), st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=6)
+)
 def test_each_client_is_trained_as_torch_trains_it_alone(settings_, plan):
     rng = torch.Generator().manual_seed(0)
     start = torch.randn(3, 4, 5, generator=rng)

@@ -19,7 +19,10 @@ from tests.datasets.trees import plant
 from tests.engine.worlds import federation, make_method
 from tests.tinyclip import golden_clip
 
-LODO = {"split": "leave-one-domain-out", "split_options": {"target": "photo", "shots": 1, "target_eval": "test"}}
+LODO = {
+    "split": "leave-one-domain-out",
+    "split_options": {"target": "photo", "shots": 1, "target_eval": "test"},
+}
 SKEW = {"split": "domain-label-skew", "split_options": {"clients_per_domain": 2}}
 
 
@@ -30,7 +33,14 @@ def cache(tmp_path_factory) -> Path:
 
 def run(folder: Path, cache: Path, **changes) -> tuple[dict, list[dict]]:
     """The record and the journal of a cell on the built-in world."""
-    values = {"method": "CLIP", "dataset": "shapes", "backbone": "tiny", "rounds": 1, "local_epochs": 1, "views": 0}
+    values = {
+        "method": "CLIP",
+        "dataset": "shapes",
+        "backbone": "tiny",
+        "rounds": 1,
+        "local_epochs": 1,
+        "views": 0,
+    }
     config = RunConfig(**(values | changes))
     folder = folder / config.cell
     folder.mkdir()
@@ -60,7 +70,9 @@ def test_mismatched_labels_take_zero_shot_accuracy_to_chance(tmp_path: Path, cac
 def test_everyone_trains_in_round_zero_only(tmp_path: Path, cache: Path) -> None:
     changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 10, "shots": 1},
                "rounds": 3, "participation": 0.2, "evaluate_every": 3}  # fmt: skip
-    (_, plain), (_, all_first) = (run(tmp_path, cache, **changes, quirks=q) for q in ((), ("round-zero-all",)))
+    (_, plain), (_, all_first) = (
+        run(tmp_path, cache, **changes, quirks=q) for q in ((), ("round-zero-all",))
+    )
     assert [len(line["participants"]) for line in plain] == [0, 2, 2, 2]
     assert [len(line["participants"]) for line in all_first] == [0, 10, 2, 2]
     assert [line["participants"] for line in all_first[2:]] == [line["participants"] for line in plain[2:]]
@@ -91,14 +103,23 @@ def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, 
     runtime = Runtime(cache_dir=cache, data_root=tmp_path, allow_missing=True)
     losses, views = [], []
     for number, quirks in enumerate(((), ("cifar-preprocess",))):
-        config = RunConfig(**(changes | {"backbone": "tiny", "batch_size": 4, "quirks": quirks, "local_epochs": 1}))
+        config = RunConfig(
+            **(changes | {"backbone": "tiny", "batch_size": 4, "quirks": quirks, "local_epochs": 1})
+        )
         folder, own = tmp_path / str(number), tmp_path / f"cache{number}"
         folder.mkdir()
-        run_cell(config, runtime.model_copy(update={"cache_dir": own}), folder=folder, progress=lambda *_: None)
-        losses.append([json.loads(line)["losses"] for line in (folder / "rounds.jsonl").read_text().splitlines()])
+        run_cell(
+            config, runtime.model_copy(update={"cache_dir": own}), folder=folder, progress=lambda *_: None
+        )
+        losses.append(
+            [json.loads(line)["losses"] for line in (folder / "rounds.jsonl").read_text().splitlines()]
+        )
         views.append(sorted(path.name for path in own.glob("features/*/*/*.safetensors")))
     assert losses[0] != losses[1]
-    assert views == [["test.safetensors", "view-00000.safetensors", "view-00001.safetensors"], ["test.safetensors"]]
+    assert views == [
+        ["test.safetensors", "view-00000.safetensors", "view-00001.safetensors"],
+        ["test.safetensors"],
+    ]
 
 
 def test_a_cell_with_an_unknown_quirk_is_refused(tmp_path: Path, cache: Path) -> None:
@@ -109,6 +130,7 @@ def test_a_cell_with_an_unknown_quirk_is_refused(tmp_path: Path, cache: Path) ->
 def test_tasks_do_not_see_the_quirks_of_others() -> None:
     base = {"method": "PromptFL", "dataset": "shapes", "backbone": "tiny", **SKEW}
     plain, others = (
-        make_task(RunConfig(**base, quirks=quirks), Runtime()) for quirks in ((), ("momentum-leak", "round-zero-all"))
+        make_task(RunConfig(**base, quirks=quirks), Runtime())
+        for quirks in ((), ("momentum-leak", "round-zero-all"))
     )
     assert plain.hash == others.hash

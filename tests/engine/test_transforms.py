@@ -6,22 +6,28 @@ import torchvision.transforms as T
 from PIL import Image as PILImage
 
 from fedbench.clip.model import Preprocess
-from fedbench.engine.transforms import CROP_RATIO, CROP_SCALE, _crop, plain_view, augmented_view
+from fedbench.engine.transforms import CROP_RATIO, CROP_SCALE, _crop, augmented_view, plain_view
 from fedbench.seeds import stream
 
 TO = Preprocess(32, (0.48, 0.45, 0.40), (0.26, 0.26, 0.27))
 
 
 def image(width=61, height=47):
-    pixels = stream(0, "test image", width=width, height=height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = stream(0, "test image", width=width, height=height).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
     return PILImage.fromarray(pixels)
 
 
 def test_the_test_view_is_clips_own_transform():
-    theirs = T.Compose([
-        T.Resize(32, interpolation=T.InterpolationMode.BICUBIC), T.CenterCrop(32), T.ToTensor(),
-        T.Normalize(TO.mean, TO.std),
-    ])
+    theirs = T.Compose(
+        [
+            T.Resize(32, interpolation=T.InterpolationMode.BICUBIC),
+            T.CenterCrop(32),
+            T.ToTensor(),
+            T.Normalize(TO.mean, TO.std),
+        ]
+    )
     for size in ((61, 47), (32, 32), (20, 90)):
         torch.testing.assert_close(plain_view(image(*size), TO), theirs(image(*size)), atol=1e-6, rtol=0)
 
@@ -37,7 +43,9 @@ def test_crops_are_distributed_as_torchvisions():
     ours = np.array([_crop(47, 61, stream(0, "crop", n=n)) for n in range(3000)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        theirs = np.array([T.RandomResizedCrop.get_params(image(), CROP_SCALE, CROP_RATIO) for _ in range(3000)])
+        theirs = np.array(
+            [T.RandomResizedCrop.get_params(image(), CROP_SCALE, CROP_RATIO) for _ in range(3000)]
+        )
     for column in range(4):  # top, left, height, width
         assert abs(ours[:, column].mean() - theirs[:, column].mean()) < 0.06 * (1 + theirs[:, column].mean())
         assert abs(ours[:, column].std() - theirs[:, column].std()) < 0.06 * (1 + theirs[:, column].std())

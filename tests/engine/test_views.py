@@ -10,7 +10,7 @@ import torch
 from PIL import Image as PILImage
 
 from fedbench.clip.model import FrozenCLIP
-from fedbench.engine.transforms import plain_view, augmented_view
+from fedbench.engine.transforms import augmented_view, plain_view
 from fedbench.engine.views import TEST_VIEW, ViewCache
 from fedbench.errors import FedbenchError
 from fedbench.task import Dataset, Item
@@ -46,14 +46,23 @@ ITEMS = [Item(str(n), n % 2) for n in range(6)]
 def cache(folder, dataset=None, said=None, **settings):
     said = said if said is not None else []
     return ViewCache(
-        random_clip(), dataset or Colours(), folder=folder, say=said.append, progress=lambda *_: None, **settings
+        random_clip(),
+        dataset or Colours(),
+        folder=folder,
+        say=said.append,
+        progress=lambda *_: None,
+        **settings,
     )
 
 
 def expected(item, view, clip: FrozenCLIP):
     image = Colours().open(item)
     to = clip.preprocess
-    pixels = plain_view(image, to) if view == TEST_VIEW else augmented_view(image, to, name=f"colours/{item.key}", view=view)
+    pixels = (
+        plain_view(image, to)
+        if view == TEST_VIEW
+        else augmented_view(image, to, name=f"colours/{item.key}", view=view)
+    )
     return clip.encode_image(pixels[None])[0]
 
 
@@ -108,7 +117,9 @@ def test_a_damaged_entry_is_reported_and_computed_again(tmp_path, damage):
 
 
 def test_unreadable_images_are_counted_and_named_and_nothing_is_stored(tmp_path):
-    with pytest.raises(FedbenchError, match=r"2 of 6 images cannot be read; the first: image 1 cannot be read"):
+    with pytest.raises(
+        FedbenchError, match=r"2 of 6 images cannot be read; the first: image 1 cannot be read"
+    ):
         cache(tmp_path, Colours(unreadable=["1", "4"])).rows(ITEMS, 0)
     assert list(tmp_path.rglob("*.safetensors")) == []
 
@@ -123,9 +134,9 @@ def test_pixels_are_not_stored(tmp_path):
 def test_other_weights_and_other_inputs_have_other_entries(tmp_path):
     cache(tmp_path).rows(ITEMS, 0)
     cache(tmp_path, kind="block:1").rows(ITEMS, 0)
-    ViewCache(
-        random_clip(quick=True), Colours(), folder=tmp_path, say=print, progress=lambda *_: None
-    ).rows(ITEMS, 0)
+    ViewCache(random_clip(quick=True), Colours(), folder=tmp_path, say=print, progress=lambda *_: None).rows(
+        ITEMS, 0
+    )
     assert len(list(tmp_path.rglob("view-*.safetensors"))) == 3
 
 

@@ -31,7 +31,8 @@ class FixedData:
     def __init__(self, method: Method, local_epochs: int = 1):
         self.epochs = len(method.phases(local_epochs))
         self.batches = [
-            [(method.clip.image_input(x, method.image_input), y) for x, y in client] for client in pixel_batches()
+            [(method.clip.image_input(x, method.image_input), y) for x, y in client]
+            for client in pixel_batches()
         ]
 
     def steps(self, round_, clients):

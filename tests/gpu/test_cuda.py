@@ -12,7 +12,10 @@ from fedbench.registry import METHODS
 from tests.engine.worlds import COUNTS, NAMES, FixedData, federation, make_method
 from tests.tinyclip import random_clip
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA on this machine")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA on this machine"),
+]
 
 TRAINED = [name for name in METHODS if METHODS[name].trains]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedbench.config import RunConfig, Runtime, validated
@@ -131,7 +131,10 @@ def test_several_shots_make_a_cell_each(cells: Cells) -> None:
         ({"quirks": ["Alpha:placeholder-anchor"]}, "unknown quirk of Alpha 'placeholder-anchor'"),
         ({"quirks": ["Plain:momentum-leak"]}, "Plain is not among the grid's methods"),
         ({"quirks": ["Bta:momentum-leak"]}, "did you mean Beta?"),
-        ({"methods": ["Plain"], "quirks": ["momentum-leak"]}, "unknown quirk 'momentum-leak'; known: round-zero-all"),
+        (
+            {"methods": ["Plain"], "quirks": ["momentum-leak"]},
+            "unknown quirk 'momentum-leak'; known: round-zero-all",
+        ),
         ({"methods": ["Plain"], "quirks": ["Plain:momentum-leak"]}, "method Plain has no quirks"),
         ({"set": {"Beta.nu": 1}}, "unknown hyper-parameter of Beta 'nu'; did you mean mu?"),
         ({"set": {"momu": 1}}, "unknown setting 'momu'; did you mean mu or mode?"),
@@ -179,6 +182,7 @@ def test_values_are_parsed_as_written(text: str, value: object) -> None:
     assert type(parse(text)) is type(value)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.integers(-(2**60), 2**60), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 )
@@ -199,7 +203,9 @@ def test_lists_make_a_cell_for_each_value(cells: Cells) -> None:
         ("Alpha", 1.0, None), ("Alpha", 2.0, None), ("Beta", 1.0, 3.0), ("Beta", 1.0, 4.0), ("Beta", 2.0, 3.0), ("Beta", 2.0, 4.0),
     ]  # fmt: skip
     assert found[-1].hyper["widths"] == [5, 6], "a hyper-parameter that is a list takes it whole"
-    options = cells(methods=["Alpha"], seeds=[1], shots=[4, 8], split_options={"partition": ["published", "balanced"]})
+    options = cells(
+        methods=["Alpha"], seeds=[1], shots=[4, 8], split_options={"partition": ["published", "balanced"]}
+    )
     assert [(c.split_options["partition"], c.split_options["shots"]) for c in options] == [
         ("published", 4), ("published", 8), ("balanced", 4), ("balanced", 8),
     ]  # fmt: skip
@@ -208,9 +214,20 @@ def test_lists_make_a_cell_for_each_value(cells: Cells) -> None:
 
 
 def test_a_dataset_may_have_options_of_its_own(cells: Cells) -> None:
-    found = cells(methods=["Alpha"], seeds=[1], datasets=["dots", "dots2"], split_options={"clients": 3, "dots2": {"clients": [4, 5]}})
-    assert [(c.dataset, c.split_options["clients"]) for c in found] == [("dots", 3), ("dots2", 4), ("dots2", 5)]
-    with pytest.raises(FedbenchError, match=r"unknown dataset in the options of split 'halves' 'dos'; did you mean dots\?"):
+    found = cells(
+        methods=["Alpha"],
+        seeds=[1],
+        datasets=["dots", "dots2"],
+        split_options={"clients": 3, "dots2": {"clients": [4, 5]}},
+    )
+    assert [(c.dataset, c.split_options["clients"]) for c in found] == [
+        ("dots", 3),
+        ("dots2", 4),
+        ("dots2", 5),
+    ]
+    with pytest.raises(
+        FedbenchError, match=r"unknown dataset in the options of split 'halves' 'dos'; did you mean dots\?"
+    ):
         cells(split_options={"dos": {"clients": 4}})
 
 
@@ -219,11 +236,15 @@ def test_batches_may_follow_the_shots(cells: Cells) -> None:
     assert [(c.split_options["shots"], c.batch_size) for c in found] == [(4, 4), (8, 8)]
 
 
-def test_the_split_the_datasets_and_the_engine_have_quirks_too(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_split_the_datasets_and_the_engine_have_quirks_too(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fedbench.registry import DATASETS, SPLITS
 
     monkeypatch.setattr(SPLITS["halves"], "quirks", {"mixed": "labels of others"})
-    monkeypatch.setitem(DATASETS._entries, "dots2", type("Dots2", (DATASETS["dots"],), {"quirks": {"grey": "no colour"}}))
+    monkeypatch.setitem(
+        DATASETS._entries, "dots2", type("Dots2", (DATASETS["dots"],), {"quirks": {"grey": "no colour"}})
+    )
     both = {"methods": ["Alpha", "Plain"], "seeds": [1], "datasets": ["dots", "dots2"]}
     found = cells(**both, quirks=["momentum-leak", "mixed", "grey", "round-zero-all"])
     assert [(c.method, c.dataset, c.quirks) for c in found] == [
@@ -232,7 +253,9 @@ def test_the_split_the_datasets_and_the_engine_have_quirks_too(cells: Cells, mon
         ("Alpha", "dots2", ("grey", "mixed", "momentum-leak", "round-zero-all")),
         ("Plain", "dots2", ("grey", "mixed", "round-zero-all")),
     ]
-    assert {c.quirks for c in cells(**both, quirks=["halves:mixed", "engine:round-zero-all"])} == {("mixed", "round-zero-all")}
+    assert {c.quirks for c in cells(**both, quirks=["halves:mixed", "engine:round-zero-all"])} == {
+        ("mixed", "round-zero-all")
+    }
     with pytest.raises(FedbenchError, match=r"unknown quirk of halves 'mix'; did you mean mixed\?"):
         cells(**both, quirks=["halves:mix"])
     with pytest.raises(FedbenchError, match="halve"):
@@ -240,7 +263,11 @@ def test_the_split_the_datasets_and_the_engine_have_quirks_too(cells: Cells, mon
 
 
 def test_released_quirks_are_checked_and_wait_for_released(cells: Cells) -> None:
-    listed = {"methods": ["Plain"], "seeds": [1], "released_quirks": ["momentum-leak", "Beta:placeholder-anchor", "round-zero-all"]}
+    listed = {
+        "methods": ["Plain"],
+        "seeds": [1],
+        "released_quirks": ["momentum-leak", "Beta:placeholder-anchor", "round-zero-all"],
+    }
     assert cells(**listed)[0].quirks == ()
     assert cells(**listed, released=True)[0].quirks == ("round-zero-all",)
     with pytest.raises(FedbenchError, match=r"unknown quirk 'momentum-lek'; did you mean momentum-leak\?"):

@@ -42,13 +42,18 @@ def test_recorded_numbers_are_met(outcomes, file):
 
 
 def test_every_file_is_met_or_says_why_not(outcomes):
-    assert all(o.passed for o in outcomes), [(o.file, o.reason, [c for c in o.checks if not c.passed]) for o in outcomes]
+    assert all(o.passed for o in outcomes), [
+        (o.file, o.reason, [c for c in o.checks if not c.passed]) for o in outcomes
+    ]
     assert all(o.checks or o.reason for o in outcomes)
 
 
 def test_averages_are_checked_through_the_methods_server_step(outcomes):
     (outcome,) = [o for o in outcomes if o.file == "aggregation.npz" and o.method == "PromptFL"]
-    assert {c.quantity for c in outcome.checks} >= {"all/average/sigma", "subset/average/glo_adapter.layer.0.weight"}
+    assert {c.quantity for c in outcome.checks} >= {
+        "all/average/sigma",
+        "subset/average/glo_adapter.layer.0.weight",
+    }
 
 
 def folder(tmp_path, *files, drop=()):
@@ -66,7 +71,9 @@ def altered(path, **changes):
     np.savez(path, **arrays)
 
 
-@pytest.mark.parametrize("key", ["grad__prompt_learner.ctx", "logits_eval", "step3__prompt_learner.ctx", "tokens", "loss"])
+@pytest.mark.parametrize(
+    "key", ["grad__prompt_learner.ctx", "logits_eval", "step3__prompt_learner.ctx", "tokens", "loss"]
+)
 def test_a_wrong_number_is_missed_by_name_and_exit_code(tmp_path, key):
     folder(tmp_path, "promptfl.npz")
     altered(tmp_path / "promptfl.npz", **{key: lambda x: x + (1 if x.dtype.kind == "i" else 3e-3)})
@@ -146,7 +153,10 @@ def record_federation(path, name: str, method: Method, plain: Method, hyper):
     arrays = {"classnames": np.array(NAMES), "counts": np.array(COUNTS)}
     for k, client in enumerate(batches):
         for b, (pixels, labels) in enumerate(client):
-            arrays |= {f"client{k}/batch{b}/images": pixels.numpy(), f"client{k}/batch{b}/labels": labels.numpy()}
+            arrays |= {
+                f"client{k}/batch{b}/images": pixels.numpy(),
+                f"client{k}/batch{b}/labels": labels.numpy(),
+            }
     held_out = batches[0][0]
     arrays |= {"eval/images": held_out[0].numpy(), "eval/labels": held_out[1].numpy()}
     arrays["hparams_json"] = np.array(json.dumps(hyper | {"method": name}))
@@ -188,7 +198,9 @@ def test_federations_of_other_sizes_recorded_by_the_plain_path_are_met(tmp_path,
     method, plain = (
         make_method(registered, c, hyper=hyper, quirks=variant.quirks) for c in (clip, PlainCLIP(clip))
     )
-    record_federation(tmp_path, name, method, plain, stated | {"optim": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}})
+    record_federation(
+        tmp_path, name, method, plain, stated | {"optim": {"lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}}
+    )
     (outcome,) = run(tmp_path)
     assert outcome.method == registered
     assert outcome.passed, outcome.reason or [c for c in outcome.checks if not c.passed]

@@ -58,24 +58,39 @@ def datasets(draw: st.DrawFn, *, least: int = 1, most: int = 5) -> Domains:
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[str, dict[str, Any], Domains]:
     """A protocol, options under which a task exists, and a dataset."""
-    protocol = draw(st.sampled_from(["class-disjoint", "leave-one-domain-out", "dirichlet", "domain-label-skew"]))
+    protocol = draw(
+        st.sampled_from(["class-disjoint", "leave-one-domain-out", "dirichlet", "domain-label-skew"])
+    )
     shots = draw(st.integers(1, 4))
     if protocol == "class-disjoint":
         dataset = draw(datasets())
-        clients, partition = draw(st.integers(1, len(dataset.classnames))), draw(st.sampled_from(["published", "balanced"]))
+        clients, partition = (
+            draw(st.integers(1, len(dataset.classnames))),
+            draw(st.sampled_from(["published", "balanced"])),
+        )
         if partition == "published":
             assume(all(published_blocks(len(dataset.classnames), clients=clients, rng=random.Random(0))))
         return protocol, {"clients": clients, "shots": shots, "partition": partition}, dataset
     if protocol == "leave-one-domain-out":
         dataset = draw(datasets())
-        options = {"target": draw(st.sampled_from(dataset.domains)), "target_eval": draw(st.sampled_from(["all", "test"]))}
+        options = {
+            "target": draw(st.sampled_from(dataset.domains)),
+            "target_eval": draw(st.sampled_from(["all", "test"])),
+        }
         return protocol, options | {"shots": draw(st.sampled_from([None, shots]))}, dataset
     dataset = draw(datasets(least=8, most=20))
     beta = draw(st.sampled_from([0.5, 1.0, 10.0]))
     if protocol == "domain-label-skew":
         return protocol, {"clients_per_domain": draw(st.integers(1, 2)), "beta": beta, "min_size": 1}, dataset
-    scheme, compat = draw(st.sampled_from(["labeldir", "labeldir100"])), draw(st.sampled_from(["independent", "published"]))
-    return protocol, {"scheme": scheme, "compat": compat, "clients": draw(st.integers(1, 3)), "beta": beta, "min_size": 1}, dataset
+    scheme, compat = (
+        draw(st.sampled_from(["labeldir", "labeldir100"])),
+        draw(st.sampled_from(["independent", "published"])),
+    )
+    return (
+        protocol,
+        {"scheme": scheme, "compat": compat, "clients": draw(st.integers(1, 3)), "beta": beta, "min_size": 1},
+        dataset,
+    )
 
 
 def make(case: tuple[str, dict[str, Any], Domains], seed: int) -> Task:
@@ -126,9 +141,13 @@ def test_tasks_are_complete(case, seed: int) -> None:
     task = make(case, seed)
     if protocol == "leave-one-domain-out":
         held_out = dataset.domain_parts(options["target"])
-        wanted = (*held_out["train"], *held_out["test"]) if options["target_eval"] == "all" else held_out["test"]
+        wanted = (
+            (*held_out["train"], *held_out["test"]) if options["target_eval"] == "all" else held_out["test"]
+        )
         assert task.pools["target"].items == wanted
-        assert [client.name for client in task.clients] == [d for d in dataset.domains if d != options["target"]]
+        assert [client.name for client in task.clients] == [
+            d for d in dataset.domains if d != options["target"]
+        ]
         elsewhere = {i.domain for c in task.clients for i in c.train}
         elsewhere |= {i.domain for i in task.pools["val"].items} if "val" in task.pools else set()
         assert options["target"] not in elsewhere
@@ -136,13 +155,21 @@ def test_tasks_are_complete(case, seed: int) -> None:
     elif options.get("scheme") != "labeldir100":
         assert sorted(keys(task.pools["test"].items)) == sorted(keys(dataset.parts["test"]))
     if "shots" in options and options["shots"] is not None:
-        drawn = Counter((item.domain if protocol != "class-disjoint" else "", item.label) for c in task.clients for item in c.train)
+        drawn = Counter(
+            (item.domain if protocol != "class-disjoint" else "", item.label)
+            for c in task.clients
+            for item in c.train
+        )
         assert set(drawn.values()) <= set(range(1, options["shots"] + 1))
     elif protocol == "leave-one-domain-out":
-        assert sorted(trained(task)) == sorted(keys(i for i in dataset.parts["train"] if i.domain != options["target"]))
+        assert sorted(trained(task)) == sorted(
+            keys(i for i in dataset.parts["train"] if i.domain != options["target"])
+        )
     elif options.get("scheme") == "labeldir100":
         each = (len(dataset.parts["train"]) + len(dataset.parts["test"])) // options["clients"]
-        assert {len(c.train) + len(r) for c, r in zip(task.clients, task.metrics["local"].rows, strict=True)} == {each}
+        assert {
+            len(c.train) + len(r) for c, r in zip(task.clients, task.metrics["local"].rows, strict=True)
+        } == {each}
         left = sum(len(dataset.parts[part]) for part in ("train", "test")) - each * options["clients"]
         assert any("left over" in note for note in task.notes) == (left > 0)
     else:
@@ -205,7 +232,9 @@ def test_the_quirks_change_what_they_say_and_nothing_else(dataset: Domains, seed
         domain = dataset.domain_parts(ours.name.split()[0])["train"]
         assert [i.label for i in theirs.train] == [i.label for i in ours.train]
         assert keys(theirs.train) == keys(domain[: len(ours.train)])
-    tested = {client.name: rows for client, rows in zip(mixed.clients, mixed.metrics["local"].rows, strict=True)}
+    tested = {
+        client.name: rows for client, rows in zip(mixed.clients, mixed.metrics["local"].rows, strict=True)
+    }
     items = mixed.pools["test"].items
     first, second = (keys(items[row] for row in tested[f"d0 {k}"]) for k in (0, 1))
     assert first[: len(second)] == second[: len(first)], "all clients of a domain see the same first images"

@@ -44,12 +44,17 @@ def test_published_images_are_drawn_after_the_reset_and_not_from_the_seed(listed
     expected = []
     for block in (order[:2], order[2:]):
         own = [label for label in (2, 0, 3, 1) if label in block]
-        expected.append([i for k in own for i in random.sample([x for x in dataset.parts["train"] if x.label == k], 3)])
+        expected.append(
+            [i for k in own for i in random.sample([x for x in dataset.parts["train"] if x.label == k], 3)]
+        )
     random.setstate(state)
     tasks = [make("class-disjoint", dataset, seed=seed, clients=2, shots=3) for seed in (1, 2)]
     for task in tasks:
         assert [list(client.train) for client in task.clients] == expected
-    assert {make("class-disjoint", dataset, seed=s, clients=2, shots=3, partition="balanced").hash for s in range(6)} != {tasks[0].hash}
+    assert {
+        make("class-disjoint", dataset, seed=s, clients=2, shots=3, partition="balanced").hash
+        for s in range(6)
+    } != {tasks[0].hash}
 
 
 def test_class_disjoint_says_what_is_wrong(listed) -> None:
@@ -77,7 +82,10 @@ def test_clients_are_the_other_domains_and_all_see_the_target(shapes: Shapes) ->
     assert {i.domain for i in task.pools["target"].items} == {"sketch"}
     assert task.metrics["target"].rows is None
     assert (task.columns, task.summary) == (("target",), "")
-    assert len(make("leave-one-domain-out", shapes, target="sketch", target_eval="test").pools["target"].items) == 2000
+    assert (
+        len(make("leave-one-domain-out", shapes, target="sketch", target_eval="test").pools["target"].items)
+        == 2000
+    )
 
 
 def test_few_shots_of_a_domain_are_its_own_draw_and_nested(shapes: Shapes) -> None:
@@ -87,7 +95,9 @@ def test_few_shots_of_a_domain_are_its_own_draw_and_nested(shapes: Shapes) -> No
     names = [[i.key.partition("/")[2] for i in c.train] for c in four.clients]
     assert names[0] != names[1]
     other = make("leave-one-domain-out", shapes, target="flat", shots=4)
-    assert {c.name: c.train for c in other.clients}["sketch"] == {c.name: c.train for c in four.clients}["sketch"]
+    assert {c.name: c.train for c in other.clients}["sketch"] == {c.name: c.train for c in four.clients}[
+        "sketch"
+    ]
 
 
 def test_without_validation_images_a_note_says_so(shapes: Shapes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +149,14 @@ def test_labels_and_images_disagree_under_the_quirk(shapes: Shapes) -> None:
 
 def test_unordered_names_are_another_order_of_the_same_names(shapes: Shapes) -> None:
     tasks = [
-        make("leave-one-domain-out", shapes, seed=seed, quirks=("unordered-classnames",), target="flat", shots=1)
+        make(
+            "leave-one-domain-out",
+            shapes,
+            seed=seed,
+            quirks=("unordered-classnames",),
+            target="flat",
+            shots=1,
+        )
         for seed in (1, 1, 2)
     ]
     assert tasks[0].classnames == tasks[1].classnames != tasks[2].classnames
@@ -148,7 +165,10 @@ def test_unordered_names_are_another_order_of_the_same_names(shapes: Shapes) -> 
 
 
 def test_unknown_quirks_are_refused(shapes: Shapes) -> None:
-    with pytest.raises(FedbenchError, match=r"unknown quirk of domain-label-skew 'mismatched-label'; did you mean mismatched-labels\?"):
+    with pytest.raises(
+        FedbenchError,
+        match=r"unknown quirk of domain-label-skew 'mismatched-label'; did you mean mismatched-labels\?",
+    ):
         make("domain-label-skew", shapes, quirks=("mismatched-label",))
     with pytest.raises(FedbenchError, match="unknown quirk of class-disjoint 'mismatched-labels'"):
         make("class-disjoint", shapes, quirks=("mismatched-labels",))

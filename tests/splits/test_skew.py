@@ -77,7 +77,9 @@ def test_published_labeldir_is_the_papers_partition(cifar10: Balanced, seed: str
 def test_published_labeldir_takes_as_many_tries_as_the_papers_code() -> None:
     labels = [np.repeat(np.arange(10), 5000), np.repeat(np.arange(10), 1000)]
     rng, tries = np.random.RandomState(3), []
-    LabelDir(0.1, 100, 10, 1000).deal(labels, draws=lambda attempt: tries.append(attempt) or rng, what="seed 3")
+    LabelDir(0.1, 100, 10, 1000).deal(
+        labels, draws=lambda attempt: tries.append(attempt) or rng, what="seed 3"
+    )
     assert len(tries) == 743
 
 
@@ -111,19 +113,29 @@ def test_published_labeldir_has_the_recorded_ranges_over_ten_seeds(entry: dict[s
 
 
 @pytest.mark.parametrize("entry", [e for e in GOLDEN["datasplit"] if e["scheme"] == "labeldir100"], ids=label)
-def test_published_labeldir100_is_near_the_recording_of_images_in_another_order(entry: dict[str, Any]) -> None:
+def test_published_labeldir100_is_near_the_recording_of_images_in_another_order(
+    entry: dict[str, Any],
+) -> None:
     """In which order the recorded labels lay is not known: classes and sizes depend on it, weakly."""
-    task = make(Balanced(100), beta=entry["beta"], clients=entry["clients"], scheme="labeldir100", compat="published")
+    task = make(
+        Balanced(100), beta=entry["beta"], clients=entry["clients"], scheme="labeldir100", compat="published"
+    )
     rows, items = task.metrics["local"].rows, task.pools["test"].items
     assert rows is not None
-    found = measured([[i.label for i in c.train] for c in task.clients], [[items[r].label for r in own] for own in rows])
+    found = measured(
+        [[i.label for i in c.train] for c in task.clients], [[items[r].label for r in own] for own in rows]
+    )
     for key in ("train", "test"):
-        np.testing.assert_allclose(found[key], [bounds[0] for bounds in entry[key]], atol=0.01 * 60_000 / entry["clients"] * 2.5)
+        np.testing.assert_allclose(
+            found[key], [bounds[0] for bounds in entry[key]], atol=0.01 * 60_000 / entry["clients"] * 2.5
+        )
     for key in ("train_classes", "test_classes"):
         np.testing.assert_allclose(found[key], [bounds[0] for bounds in entry[key]], atol=3)
 
 
-def test_published_labeldir100_has_the_same_clients_for_every_seed_in_another_order(cifar100: Balanced) -> None:
+def test_published_labeldir100_has_the_same_clients_for_every_seed_in_another_order(
+    cifar100: Balanced,
+) -> None:
     one, two = (make(cifar100, seed=seed, scheme="labeldir100", compat="published") for seed in (1, 2))
     assert {c.train for c in one.clients} == {c.train for c in two.clients}
     assert [c.train for c in one.clients] != [c.train for c in two.clients]
@@ -145,7 +157,12 @@ def test_the_test_set_follows_the_train_proportions(cifar10: Balanced) -> None:
 
 
 def test_seeds_and_settings_have_their_own_draws(cifar10: Balanced) -> None:
-    hashes = {make(cifar10, seed=s, clients=n, compat=c).hash for s in (0, 1) for n in (5, 6) for c in ("independent", "published")}
+    hashes = {
+        make(cifar10, seed=s, clients=n, compat=c).hash
+        for s in (0, 1)
+        for n in (5, 6)
+        for c in ("independent", "published")
+    }
     assert len(hashes) == 8
 
 
@@ -188,12 +205,17 @@ def test_the_advice_works() -> None:
 
 
 def test_labeldir100_needs_superclasses(listed) -> None:
-    with pytest.raises(FedbenchError, match="needs superclasses, as CIFAR-100 has them; listed has none: use scheme=labeldir"):
+    with pytest.raises(
+        FedbenchError, match="needs superclasses, as CIFAR-100 has them; listed has none: use scheme=labeldir"
+    ):
         make(listed([(9, 0, 9)] * 4), scheme="labeldir100", clients=2)
 
 
 def test_labeldir100_refuses_clients_that_are_too_small() -> None:
-    with pytest.raises(FedbenchError, match=r"scheme=labeldir100 with beta=0.3 over clients=20 gives a client \d training or test"):
+    with pytest.raises(
+        FedbenchError,
+        match=r"scheme=labeldir100 with beta=0.3 over clients=20 gives a client \d training or test",
+    ):
         make(Balanced(10, train=300, test=60), scheme="labeldir100", clients=20)
 
 
