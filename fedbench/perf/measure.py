@@ -136,7 +136,8 @@ def step(
         return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
 
     def run_fast() -> list[Tensor]:
-        return [run_group(group) for group in groups][0]  # compared for client 0
+        results = [run_group(group) for group in groups]
+        return results[0]  # compared for client 0, who is in the first group
 
     def run_plain() -> list[Tensor]:
         leaves = {n: x[:1].clone().requires_grad_() for n, x in p.items()}

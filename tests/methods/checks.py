@@ -1,6 +1,5 @@
 """What the tests of methods share: runs of a small federation, and sizes of ViT-B/16 without its weights."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from fedbench.method import Method, Tensors
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.registry import METHODS
 from fedbench.seeds import torch_stream
+from fedbench.zoo import Sizes
 from tests.engine.worlds import COUNTS, NAMES, FixedData, make_method, pixel_batches
-from tests.tinyclip import golden_clip
 
 
 def same(a: Tensors, b: Tensors) -> bool:
@@ -85,21 +84,7 @@ def gradients(method: Method, p: Tensors, *, clients: int = 1, seeds=None):
 
 def vit_b_16() -> Any:
     """A stand-in with the sizes of ViT-B/16 and CLIP's tokenizer: enough for `Method.init`."""
-    text = golden_clip().text
-    return SimpleNamespace(
-        name="ViT-B-16",
-        embed_dim=512,
-        device=torch.device("cpu"),
-        preprocess=SimpleNamespace(size=224),
-        text=SimpleNamespace(
-            width=512,
-            length=77,
-            blocks=[None] * 12,
-            tokenize=text.tokenize,
-            embed=lambda tokens: torch.zeros(len(tokens), 512),
-        ),
-        image=SimpleNamespace(width=768, blocks=[None] * 12),
-    )
+    return Sizes()
 
 
 def sizes(name: str, **switches: Any) -> dict[str, int]:
