@@ -231,7 +231,10 @@ class Method(ABC):
     def skip(self) -> str | None:
         """Why this method cannot run on this backbone, or None."""
         if self.image_input != "embedding" and self.clip.image is None:
-            return f"{self.name} works inside the image tower, and that of {self.clip.name} is no plain vision transformer"
+            return (
+                f"{self.name} works inside the image tower, "
+                f"and that of {self.clip.name} is no plain vision transformer"
+            )
         return None
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:

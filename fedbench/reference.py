@@ -44,7 +44,7 @@ class PlainText:
     """open_clip's text transformer, fed token by token."""
 
     def __init__(self, clip: FrozenCLIP):
-        self.modules = getattr(clip.model, "text", clip.model)
+        self.modules: Any = getattr(clip.model, "text", clip.model)  # open_clip's modules are untyped
         self.tokenize, self.embed = clip.text.tokenize, clip.text.embed
         self.width, self.length = clip.text.width, clip.text.length
         self.blocks = clip.text.blocks
@@ -100,9 +100,10 @@ class PlainCLIP(FrozenCLIP):
 class PlainImage:
     """open_clip's vision transformer with a method's hooks."""
 
-    def __init__(self, visual: nn.Module):
+    def __init__(self, visual: Any):  # open_clip's modules are untyped
         self.visual = visual
-        self.width, self.blocks = visual.class_embedding.shape[0], visual.transformer.resblocks
+        self.width: int = visual.class_embedding.shape[0]
+        self.blocks: nn.ModuleList = visual.transformer.resblocks
 
     def tokens(self, images: Tensor) -> Tensor:
         """Pixels (1, images, 3, height, width) → input of block 0 (1, images, 1 + patches, width)."""
@@ -133,7 +134,7 @@ def run_blocks(
 ) -> Tensor:
     """open_clip's residual blocks with a method's hooks. (1, sequences, tokens, width) → the same"""
     for i in range(first, len(blocks) if last is None else last):
-        block = blocks[i]
+        block: Any = blocks[i]
         x = hooks.tokens(i, x)
         h = block.ln_1(x)
         x = x + block.ls_1(_attention(block.attn, h, hooks.qkv(i, h), mask))
@@ -188,14 +189,13 @@ def train_plain(
         for name, x in p.items():
             x.requires_grad_(name in names)
         for pixels, labels in batches:
-            total = sum(
-                plain_losses(method, p, pixels, labels, received=received, seed=next(counter)).values()
-            )
+            losses = plain_losses(method, p, pixels, labels, received=received, seed=next(counter))
+            total = sum(losses.values(), torch.zeros(()))
             for name, gradient in zip(
                 names,
                 torch.autograd.grad(total.sum(), [p[n] for n in names], materialize_grads=True),
                 strict=True,
-            ):  # type: ignore[union-attr]
+            ):
                 p[name].grad = gradient
                 optimizers[name].step()
     if kept is not None:

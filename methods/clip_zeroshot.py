@@ -28,7 +28,7 @@ class CLIP(Method):
         variants={"": Variant(), "custom/": Variant(read={"template": "custom/template"})},
     )
 
-    class Hyper(Settings):  # type: ignore[assignment]
+    class Hyper(Settings):
         """template: the sentence; {} stands for the class name."""
 
         template: str = "a photo of a {}."

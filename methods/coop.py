@@ -14,8 +14,9 @@ the epochs of one round count; that is the quirk `restart-each-round`.
 from dataclasses import replace
 
 from fedbench.method import MOMENTUM_LEAK, Official, Optimizer
-from fedbench.methods.promptfl import PromptFL
 from fedbench.registry import METHODS
+
+from .promptfl import PromptFL
 
 
 @METHODS.register("CoOp")

@@ -30,7 +30,7 @@ class PromptFL(Method):
 
     paper = "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of Models, TMC 2023"
     code = "FedPGP d43045b, trainers/promptfl.py"
-    shared = ("context",)
+    shared: tuple[str, ...] = ("context",)
     quirks = MOMENTUM_LEAK
     official = Official(
         files=("promptfl",),

@@ -13,8 +13,9 @@ reported loss and has no gradient, so the released method is PromptFL. That is t
 from pydantic import NonNegativeFloat
 
 from fedbench.method import MOMENTUM_LEAK, Batch, Official, Tensors, Variant
-from fedbench.methods.promptfl import PromptFL
 from fedbench.registry import METHODS
+
+from .promptfl import PromptFL
 
 
 @METHODS.register("Prox")

@@ -6,6 +6,7 @@ or through `Hooks`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,7 @@ def layer_norm(x: Tensor, norm: nn.Module) -> Tensor:
 class Block:
     """One frozen residual attention block of open_clip (`open_clip.transformer.ResidualAttentionBlock`)."""
 
-    def __init__(self, index: int, module: nn.Module):
+    def __init__(self, index: int, module: Any):  # open_clip's modules are untyped
         self.index = index
         self.ln_1, self.ln_2 = module.ln_1, module.ln_2
         self.attn, self.mlp = module.attn, module.mlp

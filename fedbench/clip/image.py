@@ -1,7 +1,9 @@
 """CLIP's image tower with a clients axis."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedbench.clip.blocks import UNCHANGED, Block, Hooks, full_attention, layer_norm, linear
 
@@ -9,7 +11,7 @@ from fedbench.clip.blocks import UNCHANGED, Block, Hooks, full_attention, layer_
 class ImageTower:
     """Frozen vision transformer (`open_clip.transformer.VisionTransformer` with a class token)."""
 
-    def __init__(self, visual: nn.Module):
+    def __init__(self, visual: Any):  # open_clip's modules are untyped
         self.visual = visual
         self.blocks = [Block(i, block) for i, block in enumerate(visual.transformer.resblocks)]
         self.width: int = visual.class_embedding.shape[0]

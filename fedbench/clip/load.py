@@ -109,7 +109,8 @@ def _tag(model_name: str, tag: str) -> dict[str, Any]:
     plain = model_name.removesuffix("-quickgelu")
     if tag in open_clip.list_pretrained_tags_by_model(plain):
         raise FedbenchError(
-            f"backbone '{model_name}:{tag}': these weights were trained with GELU, the model says QuickGELU; use {plain}:{tag}"
+            f"backbone '{model_name}:{tag}': these weights were trained with GELU, the model says QuickGELU; "
+            f"use {plain}:{tag}"
         )
     raise unknown(f"weights of {model_name}", tag, [*known, "random"])
 
@@ -130,8 +131,8 @@ def _from_tag(model_name: str, tag: str) -> FrozenCLIP:
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FedbenchError(
-            f"backbone '{model_name}:{tag}': its weights are not on this machine and could not be fetched ({reason[:120]}); "
-            f"run once with network access, or download the checkpoint and use {model_name}:PATH"
+            f"backbone '{model_name}:{tag}': its weights are not on this machine and could not be fetched "
+            f"({reason[:120]}); run once with network access, or download the checkpoint and use {model_name}:PATH"
         ) from error
     return _wrap(model, model_name, name=f"{model_name}:{tag}")
 

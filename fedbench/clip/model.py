@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,9 @@ class FrozenCLIP:
         logit_scale: exp(logit_scale), a float.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, *, name: str, preprocess: Preprocess, label: str = ""):
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, preprocess: Preprocess, label: str = ""):
         self.weights_hash = hash_model(model)
-        self.model = freeze(model)
+        self.model: Any = freeze(model)  # open_clip's modules are untyped
         self.name, self.preprocess, self.label = name, preprocess, label
         self.text = TextTower(_text_modules(model, name), tokenizer)
         self.image = ImageTower(model.visual) if _is_plain_vit(model.visual) else None

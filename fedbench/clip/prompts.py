@@ -55,8 +55,8 @@ class PromptTree:
 
     def to(self, device: torch.device | str) -> "PromptTree":
         """The same tree on another device."""
-        moved = (t.to(device) for t in (self.ids, self.slots, self.positions))
-        return PromptTree(*moved, self.trunk, self.visible.to(device), self.ends.to(device))
+        ids, slots, positions = (t.to(device) for t in (self.ids, self.slots, self.positions))
+        return PromptTree(ids, slots, positions, self.trunk, self.visible.to(device), self.ends.to(device))
 
     @property
     def context_rows(self) -> Tensor:

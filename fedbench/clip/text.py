@@ -1,6 +1,7 @@
 """CLIP's text tower over prompt trees, for many clients at once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from fedbench.clip.prompts import Prompt, PromptTree, build_tree
 class TextTower:
     """Frozen causal text transformer (open_clip's `CLIP` or `CustomTextCLIP.text`)."""
 
-    def __init__(self, text: nn.Module, tokenizer):
+    def __init__(self, text: Any, tokenizer: Any):  # open_clip's modules and tokenizers are untyped
         """`text` holds open_clip's text modules; `tokenizer` is open_clip's tokenizer of the model."""
         self.token_embedding, self.positional_embedding = text.token_embedding, text.positional_embedding
         self.blocks = [Block(i, block) for i, block in enumerate(text.transformer.resblocks)]

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def _train(
         }
         before = dict(clock.seconds)
         if r > 0:
-            result = clock("train", lambda r=r: federation.run_round(r - 1))
+            result = clock("train", partial(federation.run_round, r - 1))
             everyone = sent * len(result.participants)
             line |= {
                 "participants": result.participants,

@@ -94,7 +94,7 @@ def losses_and_gradients(
     seeds: Tensor | None = None,
     trained: Sequence[str] | None = None,
 ) -> tuple[Tensors, Tensors]:
-    """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors (or all)."""
+    """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors, or all."""
     names = list(p) if trained is None else list(trained)
     for name, x in p.items():
         x.requires_grad_(name in names)

@@ -53,7 +53,7 @@ def clients_that_fit(one_client: int, budget: int) -> int:
     fit = int(budget // max(one_client * BACKWARD, 1))
     if fit < 1:
         raise FedbenchError(
-            f"one client's step needs about {one_client * BACKWARD / GIB:.2f} GiB, the budget is {budget / GIB:.2f} GiB; "
-            f"raise --memory-gib or lower the batch size"
+            f"one client's step needs about {one_client * BACKWARD / GIB:.2f} GiB, "
+            f"the budget is {budget / GIB:.2f} GiB; raise --memory-gib or lower the batch size"
         )
     return fit

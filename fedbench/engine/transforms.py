@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torchvision.transforms.v2.functional as TF
 from PIL import Image as PILImage
@@ -24,7 +25,10 @@ def plain_view(image: PILImage.Image, to: Preprocess) -> Tensor:
 
 
 def legacy_view(image: PILImage.Image, size: int, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The quirk `cifar-preprocess`: normalise with the dataset's statistics, then resize the tensor. → (3, size, size)"""
+    """The quirk `cifar-preprocess`: normalise with the dataset's statistics, then resize the tensor.
+
+    → (3, size, size)
+    """
     pixels = TF.to_dtype(TF.pil_to_tensor(image), torch.float32, scale=True)
     pixels = TF.normalize(pixels, list(mean), list(std))
     return TF.resize(pixels, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=False)
@@ -39,7 +43,7 @@ def augmented_view(image: PILImage.Image, to: Preprocess, *, name: str, view: in
     return _normalised(TF.horizontal_flip(image) if rng.random() < 0.5 else image, to)
 
 
-def _crop(height: int, width: int, rng) -> tuple[int, int, int, int]:
+def _crop(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """torchvision's rule: ten tries for area and log-uniform ratio, else the largest central crop in range."""
     for _ in range(10):
         area = height * width * rng.uniform(*CROP_SCALE)

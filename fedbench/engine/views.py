@@ -216,5 +216,5 @@ def _checksum(ids: Tensor, rows: Tensor) -> str:
     digest = hashlib.sha256()
     for x in (ids, rows):
         digest.update(str((tuple(x.shape), x.dtype)).encode())
-        digest.update(x.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(x.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

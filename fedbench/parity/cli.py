@@ -3,8 +3,13 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:  # torch is imported when the command runs
+    from fedbench.parity.compare import Check
+    from fedbench.parity.run import Outcome
 
 
 @click.command()
@@ -48,14 +53,14 @@ def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
         raise SystemExit(1)
 
 
-def _show(outcome) -> None:
+def _show(outcome: "Outcome") -> None:
     """One file: a line for each kind of quantity, with the one nearest to its tolerance."""
     if outcome.reason:
         click.echo(f"{outcome.file}: {'FAILED' if outcome.failed else 'not compared'}: {outcome.reason}")
     if not outcome.checks:
         return
     click.echo(f"{outcome.file} ({outcome.method})")
-    worst: dict[str, tuple[float, object]] = {}
+    worst: dict[str, tuple[float, Check]] = {}
     for check in outcome.checks:
         kind = check.quantity.rpartition("/")[0] if "." in check.quantity else check.quantity
         ratio = check.deviation / check.tolerance if check.tolerance else float(check.deviation > 0) * 9e9

@@ -1,6 +1,7 @@
 """Recorded numbers against ours: quantity by quantity, each with its tolerance."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,7 +154,7 @@ def _at_start(method: Method, start: Tensors, step: Step, received: Tensors) -> 
         batch = Batch(step.images, step.labels, step.valid, received)
         losses = method.losses(start, batch)
         ours |= {f"loss_{name}": x[0].numpy() for name, x in losses.items()}
-        ours["loss"] = sum(x[0] for x in losses.values()).numpy()  # type: ignore[union-attr]
+        ours["loss"] = sum((x[0] for x in losses.values()), torch.zeros(())).numpy()
         ours |= {name: x.numpy() for name, x in method.probe(start, batch).items()}
         ours["logits_eval"] = ours["logits_train"] = _logits(method, start, step)
     return ours
@@ -208,7 +209,7 @@ class RecordedBatches:
                 [whole_batch(method, file.tensor(f"{k}/images"), file.tensor(f"{k}/labels")) for k in keys]
             )
 
-    def steps(self, round_: int, clients: list[int]):
+    def steps(self, round_: int, clients: Sequence[int]) -> Iterator[Step]:
         """Clients with fewer batches sit out the last steps."""
         for s in range(max(len(self.batches[c]) for c in clients)):
             chosen = [self.batches[c][min(s, len(self.batches[c]) - 1)] for c in clients]

@@ -103,7 +103,8 @@ def _claimed(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], name: str) -
 
 def _aggregation(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]:
     """Rules are claimed by methods; what nobody claims is listed."""
-    outcomes, claimed = [], set()
+    outcomes: list[Outcome] = []
+    claimed: set[str] = set()
     tags = sorted({key.split("/")[0] for key in file.arrays if key.endswith("/users")})
     for cls in (METHODS[n] for n in METHODS):
         rules: dict[str, Variant] = dict(cls.official.aggregation) if cls.official else {}  # type: ignore[attr-defined]

@@ -2,8 +2,12 @@
 
 import json
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:  # torch is imported when the command runs
+    from fedbench.perf.measure import Measurement
 
 OPTIONS = [
     click.option("--backbone", default="ViT-B-16:random", show_default=True),
@@ -30,7 +34,7 @@ def common(command: Callable) -> Callable:
 @common
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
 @click.pass_context
-def perf(context: click.Context, as_json: bool, batch: int, **settings) -> None:
+def perf(context: click.Context, as_json: bool, batch: int, **settings: Any) -> None:
     """Time the engine against the plain path: one client at a time, 77 tokens, pixels at every step.
 
     Without a subcommand: text encoding and every method's local step. Both paths run in turn in one process, so the
@@ -60,7 +64,7 @@ def perf(context: click.Context, as_json: bool, batch: int, **settings) -> None:
     show_default=True,
     help="Learned tokens.",
 )
-def text_encoding(as_json: bool, context_tokens: int, **settings) -> None:
+def text_encoding(as_json: bool, context_tokens: int, **settings: Any) -> None:
     """Class features from learned contexts, forward and backward."""
     from fedbench.perf import measure
 
@@ -76,7 +80,7 @@ def text_encoding(as_json: bool, context_tokens: int, **settings) -> None:
     "--memory-gib", type=click.FloatRange(min=0, min_open=True), default=None, help="As in `bench run`."
 )
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-def step(as_json: bool, method: str, batch: int, memory_gib: float | None, **settings) -> None:
+def step(as_json: bool, method: str, batch: int, memory_gib: float | None, **settings: Any) -> None:
     """One local step of a method: loss and gradients of all its tensors."""
     from fedbench.perf import measure
 
@@ -101,7 +105,7 @@ def _header(as_json: bool) -> None:
         )
 
 
-def _print(result, as_json: bool) -> None:
+def _print(result: "Measurement", as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result.as_dict()))
         return

@@ -133,7 +133,7 @@ def step(
     def run_group(group: slice) -> list[Tensor]:
         mine, given = ({n: x[group] for n, x in tensors.items()} for tensors in (p, received))
         losses, gradients = losses_and_gradients(fast_method, mine, cached(group), received=given)
-        return [sum(losses.values())[0].detach(), *(g[0] for g in gradients.values())]  # type: ignore[index]
+        return [sum(losses.values(), torch.zeros(()))[0].detach(), *(g[0] for g in gradients.values())]
 
     def run_fast() -> list[Tensor]:
         results = [run_group(group) for group in groups]
@@ -142,9 +142,10 @@ def step(
     def run_plain() -> list[Tensor]:
         leaves = {n: x[:1].clone().requires_grad_() for n, x in p.items()}
         one = {n: x[:1] for n, x in received.items()}
-        loss = sum(plain_losses(plain_method, leaves, pixels, labels[0], received=one).values())
-        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)  # type: ignore[union-attr]
-        return [loss[0].detach(), *(g[0] for g in gradients)]  # type: ignore[index]
+        losses = plain_losses(plain_method, leaves, pixels, labels[0], received=one)
+        loss = sum(losses.values(), torch.zeros(()))
+        gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
+        return [loss[0].detach(), *(g[0] for g in gradients)]
 
     return _measured(
         f"step {method}",
@@ -177,7 +178,15 @@ class _Timer:
 
 
 def _measured(
-    benchmark: str, clip: FrozenCLIP, backbone: str, fast: _Timer, slow: _Timer, *, repeats: int, **sizes
+    benchmark: str,
+    clip: FrozenCLIP,
+    backbone: str,
+    fast: _Timer,
+    slow: _Timer,
+    *,
+    repeats: int,
+    image_seconds: float = 0.0,
+    **sizes: int,
 ) -> Measurement:
     if clip.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -202,6 +211,7 @@ def _measured(
         device=torch.cuda.get_device_name() if clip.device.type == "cuda" else "cpu",
         precision=clip.precision,
         threads=torch.get_num_threads(),
+        image_seconds=image_seconds,
         **sizes,
     )
 

@@ -1,1 +1,1 @@
-"""The protocols: one file each, found through the registry, and what they share (`blocks`, `shots`, `pools`, `skew`)."""
+"""The protocols, one file each, found through the registry, and what they share (`blocks`, `shots`, `pools`, ...)."""

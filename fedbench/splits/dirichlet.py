@@ -117,7 +117,7 @@ class Dirichlet(Split):
         )
         if options.compat == "published":
             random.Random(seed).shuffle(dealt)
-        lists = {
+        lists: dict[str, list[list[Item]]] = {
             "train": [[both[i] for i in own if i < len(train)] for own in dealt],
             "test": [[both[i] for i in own if i >= len(train)] for own in dealt],
             "val": [[] for _ in dealt],

@@ -124,7 +124,7 @@ def test_damaged_and_unfitting_checkpoints(tmp_path, small_model):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(FedbenchError, match="cannot be read"):
         load(f"{SMALL}:{path}")
-    with pytest.raises(FedbenchError, match="does not fit the model.*missing"):
+    with pytest.raises(FedbenchError, match=r"does not fit the model.*missing"):
         load(f"{SMALL}:{saved(tmp_path / 'v.safetensors', {'logit_scale': torch.zeros(())})}")
     with pytest.raises(FedbenchError, match="cannot be read"):
         load(f"{SMALL}:{saved(tmp_path / 'x.pt', {'a': print})}")  # code in a pickle is not run

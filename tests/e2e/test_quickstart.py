@@ -164,8 +164,10 @@ def test_real_images_with_missing_files(tmp_path, cache, shared):
 
 def test_weights_that_are_not_there_say_how_to_get_them(tmp_path, cache):
     done = subprocess.run(
-        command("--methods", "CLIP", "--datasets", "shapes", "--backbone", "ViT-B-32:openai", out=tmp_path / "s", cache=cache),
-        capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        command("--methods", "CLIP", "--datasets", "shapes", "--backbone", "ViT-B-32:openai",
+                out=tmp_path / "s", cache=cache),
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 1
     assert "Traceback" not in done.stderr + done.stdout

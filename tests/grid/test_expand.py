@@ -200,7 +200,8 @@ def test_lists_and_none_reach_the_method(cells: Cells) -> None:
 def test_lists_make_a_cell_for_each_value(cells: Cells) -> None:
     found = cells(seeds=[1], set={"lr": [1, 2], "Beta.mu": [3, 4], "Beta.widths": [5, 6]})
     assert [(c.method, c.hyper["lr"], c.hyper.get("mu")) for c in found] == [
-        ("Alpha", 1.0, None), ("Alpha", 2.0, None), ("Beta", 1.0, 3.0), ("Beta", 1.0, 4.0), ("Beta", 2.0, 3.0), ("Beta", 2.0, 4.0),
+        ("Alpha", 1.0, None), ("Alpha", 2.0, None),
+        ("Beta", 1.0, 3.0), ("Beta", 1.0, 4.0), ("Beta", 2.0, 3.0), ("Beta", 2.0, 4.0),
     ]  # fmt: skip
     assert found[-1].hyper["widths"] == [5, 6], "a hyper-parameter that is a list takes it whole"
     options = cells(
