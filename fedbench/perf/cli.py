@@ -101,7 +101,7 @@ def _prepared(settings: dict) -> dict:
 def _header(as_json: bool) -> None:
     if not as_json:
         click.echo(
-            f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}  on"
+            f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}{'bound s':>9}  on"
         )
 
 
@@ -111,7 +111,7 @@ def _print(result: "Measurement", as_json: bool) -> None:
         return
     click.echo(
         f"{result.benchmark:<20}{result.fast_seconds:>10.4f}{result.plain_seconds:>10.3f}{result.ratio:>8.1f}"
-        f"{result.relative_difference:>12.1e}{result.peak_bytes / 2**30:>10.2f}"
+        f"{result.relative_difference:>12.1e}{result.peak_bytes / 2**30:>10.2f}{result.bound_seconds:>9.4f}"
         f"  {result.device}, {result.precision}, {result.threads} threads, {result.backbone},"
         f" {result.classes} classes, {result.clients} clients"
     )

@@ -5,10 +5,11 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from fedbench.clip import FrozenCLIP, load
 from fedbench.clip.prompts import context_prompt
@@ -30,6 +31,8 @@ class Measurement:
         relative_difference: largest difference of results and gradients, over the largest value of each.
         at_once: clients in one pass, as many as the memory budget holds.
         peak_bytes: of the process (CPU, weights and libraries included) or of the card, at the fast path's peak.
+        gflop: operations of one client's fast step, forward and backward; 0 where they were not counted.
+        bound_seconds: those operations at the rate of this machine's matrix product: no step can be faster.
         image_seconds: what one image costs once, when its view enters the cache; 0 where no image is involved.
     """
 
@@ -47,6 +50,8 @@ class Measurement:
     clients: int
     batch: int
     at_once: int
+    gflop: float = 0.0
+    bound_seconds: float = 0.0
     image_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
@@ -147,7 +152,7 @@ def step(
         gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
         return [loss[0].detach(), *(g[0] for g in gradients)]
 
-    return _measured(
+    measured = _measured(
         f"step {method}",
         clip,
         backbone,
@@ -160,6 +165,29 @@ def step(
         at_once=at_once,
         image_seconds=image_seconds,
     )
+    flop = _flop(lambda: run_group(groups[0])) / min(at_once, clients)
+    return replace(measured, gflop=flop / 1e9, bound_seconds=flop / _product_rate(clip))
+
+
+def _flop(work: Callable[[], object]) -> float:
+    """Operations of matrix products, convolutions and attention in `work`, forward and backward."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+def _product_rate(clip: FrozenCLIP) -> float:
+    """Operations a second of one large matrix product in the towers' precision: the best of five."""
+    dtype = torch.bfloat16 if clip.precision == "bf16" else torch.float32
+    x, w = (torch.ones(*shape, dtype=dtype, device=clip.device) for shape in ((4096, 768), (768, 3072)))
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        x @ w
+        _wait(clip.device.type)
+        seconds.append(time.perf_counter() - began)
+    return 2 * 4096 * 768 * 3072 / min(seconds)
 
 
 class _Timer:
