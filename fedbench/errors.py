@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 NAMED = 20
 """How many known names a message lists."""
 

@@ -101,7 +101,8 @@ def _prepared(settings: dict) -> dict:
 def _header(as_json: bool) -> None:
     if not as_json:
         click.echo(
-            f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}{'bound s':>9}  on"
+            f"{'benchmark':<20}{'fast s':>10}{'plain s':>10}{'ratio':>8}{'rel. diff.':>12}{'peak GiB':>10}"
+            f"{'bound s':>9}  on"
         )
 
 

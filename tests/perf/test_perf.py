@@ -41,7 +41,7 @@ def measured(*words):
 )
 def test_both_paths_agree_and_the_figures_fit_together(words):
     found = measured(*words)
-    assert KEYS <= found.keys()
+    assert found.keys() >= KEYS
     assert 0 < found["relative_difference"] < 1e-4
     assert found["ratio"] == pytest.approx(found["plain_seconds"] / found["fast_seconds"])
     assert found["peak_bytes"] > 2**27, "a process with torch in it is larger"
