@@ -20,7 +20,7 @@ setup: .venv/ready
 	@touch $@
 
 demo: setup
-	$(BIN)/bench run zoo --jobs 2
+	$(BIN)/bench run quickstart
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS)
