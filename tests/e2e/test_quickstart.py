@@ -136,7 +136,7 @@ def past_checkpoint(out: Path) -> bool:
 
 @pytest.mark.parametrize(
     "switches",
-    [["--jobs", "2"], ["--memory-gib", "0.02"], ["--threads", "1"], ["--threads", "2"]],
+    [["--jobs", "2"], ["--memory-gib", "0.06"], ["--threads", "1"], ["--threads", "2"]],
     ids=["two jobs", "little memory", "one thread", "two threads"],
 )
 def test_how_a_run_is_executed_changes_no_bit(tmp_path, cache, straight, switches):

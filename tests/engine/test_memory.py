@@ -30,10 +30,10 @@ def test_the_count_is_of_the_right_order():
 
 
 def test_as_many_clients_as_the_budget_holds():
-    assert clients_that_fit(100, 1500) == 10
+    assert clients_that_fit(100, 2500) == 10
     with pytest.raises(
         FedbenchError,
-        match=r"one client's step needs about 3.00 GiB, the budget is 1.00 GiB; raise --memory-gib",
+        match=r"one client's step needs about 5.00 GiB, the budget is 1.00 GiB; raise --memory-gib",
     ):
         clients_that_fit(2 * GIB, GIB)
 
