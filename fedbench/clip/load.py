@@ -190,7 +190,12 @@ def _activation(state: dict[str, Tensor], metadata: dict[str, str], path: Path) 
         return metadata["quick_gelu"].lower() in ("true", "1")
     beside = path.with_name("open_clip_config.json")
     if beside.is_file():
-        return bool(json.loads(beside.read_text()).get("model_cfg", {}).get("quick_gelu", False))
+        try:
+            return bool(json.loads(beside.read_text()).get("model_cfg", {}).get("quick_gelu", False))
+        except ValueError as error:
+            raise FedbenchError(
+                f"{beside} is damaged: mend it, or remove it to trust the model's name"
+            ) from error
     return None
 
 

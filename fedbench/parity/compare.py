@@ -113,7 +113,7 @@ def single_step(
     """Everything that we can say about a single-step file, under the file's keys."""
     method = file.build(cls, clip, variant)
     step = whole_batch(method, file.tensor("images"), file.tensor("labels"))
-    start = {name: x[None] for name, x in file.tensors(method, "init/").items()}
+    start = {name: x[None] for name, x in file.start(method).items()}
     received = start | {name: x[None] for name, x in file.tensors(method, "global/").items()}
     ours = _at_start(method, start, step, received)
     if start:
@@ -166,9 +166,7 @@ def federation(
     """A recorded federation, run by the engine's own loop; results under the file's keys."""
     method = file.build(cls, clip, variant)
     data = RecordedBatches(file, method)
-    fed = Federation(
-        method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.tensors(method, "init/")
-    )
+    fed = Federation(method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.start(method))
     images = clip.image_input(file.tensor("eval/images"), method.image_input)[None]
 
     def logits(client: int) -> np.ndarray:

@@ -79,6 +79,18 @@ class GoldenFile:
         hyper |= dict(variant.hyper) | {ours: str(self.arrays[key]) for ours, key in variant.read.items()}
         return cls(clip, self.classnames, hyper=hyper, quirks=variant.quirks)
 
+    def start(self, method: Method) -> Tensors:
+        """The common start of training.
+
+        Raises:
+            FedbenchError: the file lacks one of the method's tensors, or has it in another size.
+        """
+        found = self.tensors(method, "init/")
+        for name in method.init(torch.Generator()):
+            if name not in found:
+                raise FedbenchError(f"{self.path.name}: no init/{official_name(type(method), name)[0]}")
+        return found
+
     def tensors(self, method: Method, prefix: str) -> Tensors:
         """The method's tensors as the file has them under `prefix`, in our shapes; those it has.
 

@@ -118,6 +118,16 @@ def test_a_file_that_does_not_fit_its_method_fails_with_the_reason(tmp_path):
     assert "init/prompt_learner.sigma" in outcome.reason
 
 
+def test_a_file_without_a_start_fails_with_the_reason(tmp_path):
+    folder(tmp_path, "fedpgp.npz")
+    with np.load(tmp_path / "fedpgp.npz") as archive:
+        arrays = {key: archive[key] for key in archive.files if key != "init/prompt_learner.U"}
+    np.savez(tmp_path / "fedpgp.npz", **arrays)
+    (outcome,) = run(tmp_path)
+    assert not outcome.passed
+    assert outcome.reason == "fedpgp.npz: no init/prompt_learner.U"
+
+
 def test_an_empty_folder_and_a_damaged_file_are_refused(tmp_path):
     with pytest.raises(FedbenchError, match="holds no golden files"):
         run(tmp_path)
