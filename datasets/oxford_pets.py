@@ -34,6 +34,10 @@ class OxfordPets(FolderDataset):
     n_classes = 37
     published = (2944, 736, 3669)
     torchvision = "OxfordIIITPet"
+    quirks = {
+        "fixed-shots": "in base-to-novel (partition=published), the training images are drawn after the generator's "
+        "reset to 2023: the same for all seeds"
+    }
     download = "images.tar.gz and annotations.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/pets/"
 
     def classname_of(self, key: str) -> str | None:

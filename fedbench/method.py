@@ -52,6 +52,7 @@ class Optimizer:
         kind: "sgd" or "adamw", each as in `torch.optim`.
         lr, weight_decay: of either; momentum: of SGD; betas: of AdamW.
         state: "fresh" starts anew for each client and round (FedAvg); "kept" stays with the client.
+        half: tensor and state are rounded to half precision after each step.
     """
 
     lr: float
@@ -60,6 +61,7 @@ class Optimizer:
     momentum: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     state: Literal["fresh", "kept"] = "fresh"
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,18 @@ class Method(ABC):
         return [tuple(self.init(torch.Generator()))] * local_epochs
 
     @property
+    def ablations(self) -> Mapping[str, Sequence[str]]:
+        """Scores that are logged besides, as `<metric>/<name>`: name to the tensors that are zero in them."""
+        return {}
+
+    @property
     def leaked(self) -> tuple[str, ...]:
         """Personal tensors that, under a quirk, pass from each client to the next instead of staying with it."""
+        return ()
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Clients that, under a quirk, neither train nor are tested."""
         return ()
 
     def skip(self) -> str | None:

@@ -11,6 +11,8 @@ from fedbench.sources import FOLDER
 
 ENGINE: Mapping[str, str] = {
     "round-zero-all": "all clients train in the first round, whatever the participation",
+    "best-on-test": "the round with the best accuracy of the table's first column on the test set counts, and gives "
+    "the other columns too",
 }
 """Quirks of the federation itself."""
 

@@ -37,6 +37,7 @@ class Dataset(ABC):
         missing: number of items of the split whose file is absent and was left out under `allow_missing`.
         unreadable: number of items whose file is no readable image and was left out under `allow_missing`.
         domains: names of the domains in their fixed order; empty where a dataset has none.
+        active_quirks: those of its `quirks` that the cell switches on.
 
     Facts about the dataset, for `bench data` and docs/datasets.md (all but the first three may be left out):
 
@@ -47,7 +48,7 @@ class Dataset(ABC):
         image_folders: the image folder below the data root in each layout, preferred first; empty: no files.
         download: how to get the images, as a clause for messages.
         torchvision: name of torchvision's class that downloads them, if one can.
-        quirks: released behaviours of the engine on these images, to one line each.
+        quirks: released behaviours on these images, to one line each.
         statistics: mean and standard deviation per channel, where released code uses the dataset's own.
     """
 
@@ -69,6 +70,7 @@ class Dataset(ABC):
     missing: int = 0
     unreadable: int = 0
     domains: tuple[str, ...] = ()
+    active_quirks: frozenset[str] = frozenset()
 
     @abstractmethod
     def __init__(self, root: Path, *, allow_missing: bool = False):

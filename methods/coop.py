@@ -7,8 +7,8 @@ FedPGP (d43045b), `federated_main.py`.
 Training is uninterrupted: rounds × local epochs epochs of one SGD per client, the compute of the federated
 methods. The published learning rate and number of epochs of this baseline are not known (spec 4.3-4.4).
 
-Deviation from the released code: there every round starts again from the common initial context, so that only
-the epochs of one round count; that is the quirk `restart-each-round`.
+Deviations from the released code: there every round starts again from the common initial context, so that only
+the epochs of one round count; that is the quirk `restart-each-round`. Those of its driver are PromptFL's.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from dataclasses import replace
 from fedbench.method import MOMENTUM_LEAK, Official, Optimizer
 from fedbench.registry import METHODS
 
-from .promptfl import PromptFL
+from .promptfl import DRIVER, PromptFL
 
 
 @METHODS.register("CoOp")
@@ -28,6 +28,7 @@ class CoOp(PromptFL):
     shared = ()
     quirks = {
         **MOMENTUM_LEAK,
+        **DRIVER,
         "restart-each-round": "every round starts again from the common initial context, so earlier rounds are lost",
     }
     official = Official(files=("coop",), tensors={"context": "prompt_learner.ctx"})

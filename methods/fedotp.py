@@ -17,14 +17,16 @@ which scales v and nothing else, so that a small ε does not underflow. On CUDA 
 launched, and plans that rest stay as they are: nothing waits for the device.
 
 Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts
-and 1 in the driver. Not reproduced: half precision throughout (it loses small updates, and gives NaN where
-K underflows: at ε = 0.01), and round 0, in which all clients train whatever the participation is. Deviations
-that are quirks:
+and 1 in the driver. Not reproduced: half precision in the towers and the solver (NaN where K underflows: at
+ε = 0.01). Deviations that are quirks:
+- prompts and momentum in float32 (`half-prompts`: small updates are lost);
+- round 0 samples clients as any other (`round-zero-all`, of the engine);
 - each image and class stops by itself, so no score depends on the rest of the batch (`batch-stop`);
 - a fresh SGD for each client and round (`momentum-leak`).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -34,7 +36,7 @@ from torch import Tensor
 
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Optimizer, Tensors, Variant
 from fedbench.registry import METHODS
 
 TINY = 1e-37
@@ -51,6 +53,8 @@ class FedOTP(Method):
     quirks = {
         **MOMENTUM_LEAK,
         "batch-stop": "the solver stops all images and classes of a batch at once, by their mean change",
+        "half-prompts": "prompts, their momentum and their average are rounded to half precision: small updates are "
+        "lost",
     }
     image_input = "tokens"
     official = Official(
@@ -80,7 +84,19 @@ class FedOTP(Method):
     def init(self, rng: torch.Generator) -> Tensors:
         """context, local: (n_ctx, width)"""
         shape = (self.hyper.n_ctx, self.clip.text.width)
-        return {"context": self.normal(*shape, rng=rng), "local": self.normal(*shape, rng=rng)}
+        return self._kept({name: self.normal(*shape, rng=rng) for name in ("context", "local")})
+
+    def optimizer(self, name: str) -> Optimizer:
+        """SGD, in half precision under the quirk."""
+        return replace(super().optimizer(name), half=self.quirk("half-prompts"))
+
+    def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors, *, round_: int) -> Tensors:
+        """FedAvg."""
+        return self._kept(super().aggregate(uploads, counts, previous, round_=round_))
+
+    def _kept(self, tensors: Tensors) -> Tensors:
+        """What the released code has left of them."""
+        return {n: x.half().float() for n, x in tensors.items()} if self.quirk("half-prompts") else tensors
 
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features of the shared and the local prompt. (clients, 2, classes, embed)"""

@@ -24,11 +24,11 @@ The image tower runs at every step, in the first phase also backward (a shared c
 gradient); in the second phase `ctx` has no gradient to send through it. Nothing of an image can be cached.
 
 Undetermined: widths, learning rates and starts on CLIP (spec 8.3, 8.4); `pad=30` is the width of visual
-prompting on CLIP. The released code also scores the shared model without prompts; here a client is tested
-with its prompt only. Its `one-channel-prompt` is a quirk; `momentum-leak` is one of the family's drivers.
+prompting on CLIP. As in the released code, the shared model is also scored without prompts, in the metrics
+that end in `/no-prompt`. Its `one-channel-prompt` is a quirk; `momentum-leak` is one of the family's drivers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -126,6 +126,11 @@ class PFedPT(Method):
         """First the prompt, then the shared part."""
         first = local_epochs if self.hyper.prompt_epochs is None else self.hyper.prompt_epochs
         return [BORDER] * first + [self.shared] * (local_epochs if self.shared else 0)
+
+    @property
+    def ablations(self) -> Mapping[str, Sequence[str]]:
+        """The shared part on clean images."""
+        return {"no-prompt": BORDER}
 
     def border(self, p: Tensors) -> Tensor:
         """What is added to an image: the prompt around zeros. (clients, channels, side, side)"""

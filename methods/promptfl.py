@@ -9,7 +9,8 @@ is trained and sent. The loss is cross-entropy over the label space's classes.
 
 Deviations from the released code, each a quirk or left out:
 - a fresh SGD for each client and round (`momentum-leak` is the released single one);
-- client 5 takes part (the released driver drops it from training, averaging and testing).
+- all clients can take part (`drop-client-5`: a line left over from six domains);
+- a round samples clients as it does for other methods (`full-participation`).
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,12 @@ from fedbench.clip.prompts import Prompt, context_prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
 
+DRIVER = {
+    "drop-client-5": "the sixth client is never trained, averaged or tested",
+    "full-participation": "all clients train in every round, whatever the participation",
+}
+"""Of the released driver's branches `fedavg` and `local`."""
+
 
 @METHODS.register("PromptFL")
 class PromptFL(Method):
@@ -31,7 +38,7 @@ class PromptFL(Method):
     paper = "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of Models, TMC 2023"
     code = "FedPGP d43045b, trainers/promptfl.py"
     shared: tuple[str, ...] = ("context",)
-    quirks = MOMENTUM_LEAK
+    quirks = {**MOMENTUM_LEAK, **DRIVER}
     official = Official(
         files=("promptfl",),
         tensors={"context": "prompt_learner.ctx"},
@@ -48,6 +55,11 @@ class PromptFL(Method):
 
         n_ctx: PositiveInt = 16
         position: Literal["end", "middle", "front"] = "end"
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Client 5, under its quirk."""
+        return (5,) if self.quirk("drop-client-5") else ()
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""

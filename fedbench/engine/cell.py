@@ -23,7 +23,7 @@ from fedbench.engine.checkpoint import Journal
 from fedbench.engine.data import ViewData
 from fedbench.engine.evaluate import Evaluator, summary
 from fedbench.engine.federation import Federation, payload
-from fedbench.engine.memory import budget_bytes, clients_that_fit, step_bytes
+from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
 from fedbench.engine.views import ViewCache
 from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
@@ -83,7 +83,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         clip,
         task.dataset,
         kind=method.image_input,
-        legacy="cifar-preprocess" in config.quirks,
+        legacy="cifar-preprocess" in task.dataset.active_quirks,
         folder=runtime.cache_dir,
         say=log.warning,
         progress=progress,
@@ -129,6 +129,7 @@ def make_task(config: RunConfig, runtime: Runtime) -> Task:
     dataset = make_dataset(
         config.dataset, runtime.data_root, allow_missing=runtime.allow_missing, folders=runtime.folders
     )
+    dataset.active_quirks = frozenset(_share(config, dataset.quirks))
     split = SPLITS[config.split]
     options = validated(split.Options, config.split_options, where=config.split)  # type: ignore[attr-defined]
     return split(options, _share(config, split.quirks)).make(dataset, seed=config.seed)  # type: ignore[attr-defined]
@@ -169,7 +170,7 @@ def _clients_at_once(federation: Federation, data: ViewData, runtime: Runtime) -
         return runtime.clients_at_once
     largest = int(federation.counts.argmax())
     one = step_bytes(federation.method, federation.model([largest]), next(iter(data.steps(0, [largest]))))
-    return clients_that_fit(one, budget_bytes(federation.device, runtime.memory_gib))
+    return clients_that_fit(one, device=federation.device, gib=runtime.memory_gib)
 
 
 def _train(
@@ -261,18 +262,9 @@ def _record(
             "down": sum(line["bytes"]["down"] for line in lines),
         },
         "seconds": {**seconds, "total": sum(seconds.values())},
-        "peak_bytes": _peak_bytes(clip.device),
+        "peak_bytes": peak_bytes(clip.device),
         "environment": _environment(clip),
     }
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource
-
-    scale = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def _environment(clip: FrozenCLIP) -> dict[str, Any]:
@@ -306,5 +298,5 @@ def _commit() -> str:
 
 def _write_json(path: Path, content: object) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, sort_keys=True))
+    temporary.write_text(json.dumps(content))  # in the given order: that of the clients
     os.replace(temporary, path)

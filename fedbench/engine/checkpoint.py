@@ -44,7 +44,8 @@ class Journal:
             ) from error
         if about.get("identity") != self.identity:
             raise FedbenchError(
-                f"checkpoint {self.state} belongs to another configuration or split; use another --out"
+                f"checkpoint {self.state} belongs to another configuration or split; use another --out, or delete it "
+                "to start the cell anew"
             )
         done = about["round"]
         lines = self.lines()[: done + 1]

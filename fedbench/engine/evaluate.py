@@ -1,6 +1,6 @@
 """Evaluation of personalised models on a task's pools."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -38,26 +38,40 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(self, federation: Federation) -> dict[str, np.ndarray]:
-        """Accuracy in percent of each client's model, by metric. (clients,)"""
-        correct = {name: self._correct(federation, name, pool) for name, pool in self.task.pools.items()}
-        return {name: _accuracies(metric, correct[metric.pool]) for name, metric in self.task.metrics.items()}
+        """Accuracy in percent of each client's model, by metric; nan for dropped clients. (clients,)"""
+        found = self._accuracies(federation, ())
+        for name, zeros in federation.method.ablations.items():
+            found |= {f"{metric}/{name}": x for metric, x in self._accuracies(federation, zeros).items()}
+        return found
 
-    def _correct(self, federation: Federation, name: str, pool: Pool) -> np.ndarray:
+    def _accuracies(self, federation: Federation, zeros: Sequence[str]) -> dict[str, np.ndarray]:
+        """By metric, with the tensors called `zeros` at zero."""
+        correct = {
+            name: self._correct(federation, name, pool, zeros) for name, pool in self.task.pools.items()
+        }
+        return {
+            name: _accuracies(metric, correct[metric.pool], federation.clients)
+            for name, metric in self.task.metrics.items()
+        }
+
+    def _correct(self, federation: Federation, name: str, pool: Pool, zeros: Sequence[str]) -> np.ndarray:
         """Which images each client's model gets right; False where no metric asks. (clients, images) bool"""
         everyone = len(federation.counts)
         # without personal tensors all clients hold the same model
-        models = list(range(everyone if federation.personal else 1))
+        models = list(range(everyone if federation.personal.keys() - set(zeros) else 1))
         if federation.method.image_input not in OUTSIDE_THE_TOWER:
-            return self._through_the_tower(federation, name, pool, models)
+            return self._through_the_tower(federation, name, pool, models, zeros)
         images, labels, at_once = self.images[name], self.labels[name], federation.chunks(models)
         size = max(
             1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * images[0].numel() // images.shape[-1])
         )
-        correct = [self._right(federation, group, images, labels, pool, size=size) for group in at_once]
+        correct = [
+            self._right(federation, group, images, labels, pool, zeros, size=size) for group in at_once
+        ]
         return np.broadcast_to(torch.cat(correct).cpu().numpy(), (everyone, len(labels)))
 
     def _through_the_tower(
-        self, federation: Federation, name: str, pool: Pool, models: list[int]
+        self, federation: Federation, name: str, pool: Pool, models: list[int], zeros: Sequence[str]
     ) -> np.ndarray:
         """The same for methods inside the image tower: only rows that some metric counts for the client."""
         everyone, images, labels = len(federation.counts), self.images[name], self.labels[name]
@@ -65,14 +79,17 @@ class Evaluator:
         if len(models) == 1 or any(rows is None for rows in asked):
             groups = [models[k : k + TOWER_CLIENTS] for k in range(0, len(models), TOWER_CLIENTS)]
             parts = [
-                self._right(federation, group, images, labels, pool, size=TOWER_IMAGES) for group in groups
+                self._right(federation, group, images, labels, pool, zeros, size=TOWER_IMAGES)
+                for group in groups
             ]
             return np.broadcast_to(torch.cat(parts).cpu().numpy(), (everyone, len(labels)))
         correct = np.zeros((everyone, len(labels)), dtype=bool)
         for k in models:
             rows = sorted({row for each in asked if each is not None for row in each[k]})
             if rows:
-                right = self._right(federation, [k], images[rows], labels[rows], pool, size=TOWER_IMAGES)
+                right = self._right(
+                    federation, [k], images[rows], labels[rows], pool, zeros, size=TOWER_IMAGES
+                )
                 correct[k, rows] = right[0].cpu().numpy()
         return correct
 
@@ -83,11 +100,13 @@ class Evaluator:
         images: Tensor,
         labels: Tensor,
         pool: Pool,
+        zeros: Sequence[str],
         *,
         size: int,
     ) -> Tensor:
         """(clients of the group, images) bool, `size` images at a time"""
         model, parts = federation.model(group), []
+        model |= {name: torch.zeros_like(model[name]) for name in zeros}
         for x, y in zip(images.split(size), labels.split(size), strict=True):
             shown = x.to(labels.device).expand(len(group), *x.shape)
             logits = federation.method.logits(model, shown, pool.classnames)
@@ -95,14 +114,19 @@ class Evaluator:
         return torch.cat(parts, dim=1)
 
 
-def _accuracies(metric: Metric, correct: np.ndarray) -> np.ndarray:
-    if metric.rows is None:
-        return 100 * correct.mean(axis=1)
-    return np.array([100 * correct[k, list(rows)].mean() for k, rows in enumerate(metric.rows)])
+def _accuracies(metric: Metric, correct: np.ndarray, tested: list[int]) -> np.ndarray:
+    found = np.full(len(correct), np.nan)
+    for k in tested:
+        found[k] = 100 * (correct[k] if metric.rows is None else correct[k, list(metric.rows[k])]).mean()
+    return found
 
 
 def summary(accuracies: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
     """Means over clients, and the clients' own, as the store keeps them."""
     return {
-        name: {"mean": float(x.mean()), "clients": [float(v) for v in x]} for name, x in accuracies.items()
+        name: {
+            "mean": float(x[~np.isnan(x)].mean()),
+            "clients": [None if np.isnan(v) else float(v) for v in x],
+        }
+        for name, x in accuracies.items()
     }

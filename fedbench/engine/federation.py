@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedbench.engine.local import Step, Trained, train_locally
+from fedbench.errors import FedbenchError
 from fedbench.method import Method, Tensors
 from fedbench.seeds import number, stream, torch_stream
 
@@ -49,6 +50,7 @@ class Federation:
 
     Attributes:
         server: the shared tensors, without a clients axis.
+        clients: all that may take part.
         personal: everything that stays with the clients. (clients, ...)
         kept: optimiser state that outlives a round, with the axis of its owners.
     """
@@ -87,6 +89,12 @@ class Federation:
         }
         self.personal = {name: x.clone() for name, x in self.start.items()}
         self.kept: Tensors = {}
+        self.clients = [k for k in range(len(counts)) if k not in method.dropped]
+        if len(self.clients) != len(counts) - len(method.dropped):
+            raise FedbenchError(
+                f"{method.name} is to drop client {max(method.dropped)}, and there are {len(counts)}: "
+                "use more clients or leave that quirk out"
+            )
         self.one_by_one = method.quirk("momentum-leak") or bool(method.leaked)
 
     def run_round(self, round_: int) -> Round:
@@ -113,11 +121,11 @@ class Federation:
 
     def sample(self, round_: int) -> list[int]:
         """This round's participants, in index order."""
-        everyone = len(self.counts)
-        if self.participants_per_round == everyone or (self.round_zero_all and round_ == 0):
-            return list(range(everyone))
+        everyone = (self.round_zero_all and round_ == 0) or self.method.quirk("full-participation")
+        if everyone or self.participants_per_round >= len(self.clients):
+            return list(self.clients)
         chosen = stream(self.seed, "participants", round=round_).choice(
-            everyone, self.participants_per_round, replace=False
+            self.clients, self.participants_per_round, replace=False
         )
         return sorted(chosen.tolist())
 

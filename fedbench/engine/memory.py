@@ -1,7 +1,9 @@
 """How many clients train at once: measured bytes of one client's step against the budget."""
 
-import os
+import platform
+import resource
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -10,7 +12,9 @@ from fedbench.errors import FedbenchError
 from fedbench.method import Batch, Method, Tensors
 
 GIB = 2**30
-CPU_DEFAULT_GIB = 4.0
+CPU_ENOUGH_GIB = 4.0
+"""Beyond this, more clients in one pass gain nothing on a CPU; a single one may take more."""
+
 BACKWARD = 2.5
 """Peak of a step over what the forward pass keeps: gradients, work space and the allocator's slack. Measured 2.3 to
 2.4 on a CPU (FedPGP on ViT-B/16, 1 to 10 clients, 13 to 100 classes)."""
@@ -36,25 +40,34 @@ def step_bytes(method: Method, model: Tensors, step: Step) -> int:
 
 
 def budget_bytes(device: torch.device, gib: float | None) -> int:
-    """The budget: what the user says, else 60 % of the card's free memory, else up to 4 GiB of half the machine's."""
+    """What a step may take: what the user says, else 60 % of the card's free memory, or 80 % of the machine's."""
     if gib is not None:
         return int(gib * GIB)
     if device.type == "cuda":
         return int(0.6 * torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(min(CPU_DEFAULT_GIB * GIB, free / 2))
+    return int(0.8 * psutil.virtual_memory().available)
 
 
-def clients_that_fit(one_client: int, budget: int) -> int:
-    """Clients in one pass.
+def clients_that_fit(one_client: int, *, device: torch.device, gib: float | None = None) -> int:
+    """Clients in one pass, given the bytes that one keeps for the backward pass.
 
     Raises:
         FedbenchError: not even one fits.
     """
-    fit = int(budget // max(one_client * BACKWARD, 1))
-    if fit < 1:
+    need, budget = max(one_client * BACKWARD, 1), budget_bytes(device, gib)
+    if need > budget:
         raise FedbenchError(
-            f"one client's step needs about {one_client * BACKWARD / GIB:.2f} GiB, "
-            f"the budget is {budget / GIB:.2f} GiB; raise --memory-gib or lower the batch size"
+            f"one client's step needs about {need / GIB:.2f} GiB, the budget is {budget / GIB:.2f} GiB; "
+            "raise --memory-gib or lower the batch size"
         )
-    return fit
+    if gib is None and device.type == "cpu":
+        budget = min(budget, int(CPU_ENOUGH_GIB * GIB))
+    return max(1, int(budget // need))
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Peak memory so far: of the card, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    scale = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

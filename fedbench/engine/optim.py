@@ -33,6 +33,10 @@ class ClientOptimizer:
         for name, gradient in gradients.items():
             rule = RULES[self.settings[name].kind]
             rule(self, name, gradient, active.view(-1, *[1] * (gradient.dim() - 1)))
+            if self.settings[name].half:
+                state = [x for key, x in self.state.items() if key.startswith(f"{name}/")]
+                for x in (self.tensors[name], *state):
+                    x.copy_(x.half())
 
     def buffer(self, key: str, like: Tensor) -> Tensor:
         """A piece of state, zeros at first."""

@@ -9,7 +9,7 @@ from fedbench.report.layout import AVG
 from fedbench.report.load import Done
 from fedbench.report.matrix import spreads
 from fedbench.report.rows import LAYOUT, SHOTS, flat, held_out, short, shown, unique
-from fedbench.report.select import describe
+from fedbench.report.select import BEST_ON_TEST, describe
 from fedbench.report.tables import Table
 
 TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
@@ -22,7 +22,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
     pairs = [
         ("Backbone", table.backbone + (f" ({table.caveat})" if table.caveat else "") + _weights(table)),
         ("Protocol", _protocol(table)),
-        ("Selection", describe(table.rule, table.columns[0]) if table.columns else table.rule),
+        ("Selection", _selection(table)),
         ("Seeds", _seeds(table)),
         ("Training", _training(table)),
         *[(f"Hyper-parameters of {row}", text) for row, text in _hyper(table)],
@@ -109,6 +109,17 @@ def _protocol(table: Table) -> str:
             sources[c.record.protocol.source].append(c.config.dataset)
     parts += [f"{source} split of {', '.join(unique(datasets))}" for source, datasets in sources.items()]
     return ", ".join(parts + list(unique(note for p in protocols for note in p.notes)))
+
+
+def _selection(table: Table) -> str:
+    """The rule in words, and which rows have another."""
+    if not table.columns:
+        return table.rule
+    text = describe(table.rule, table.columns[0])
+    rows = unique(table.labels[c.name] for c in table.cells if BEST_ON_TEST in c.config.quirks)
+    if rows and table.rule != "best-test":
+        text += f"; {', '.join(rows)}: {describe('best-test', table.columns[0])}"
+    return text
 
 
 def _seeds(table: Table) -> str:

@@ -15,6 +15,9 @@ Rule = Literal["last", "mean-last-5", "best-val", "best-test"]
 RULES: tuple[str, ...] = get_args(Rule)
 WINDOW = 5
 
+BEST_ON_TEST = "best-on-test"
+"""The quirk that chooses a cell's round, whatever the table's rule."""
+
 
 @dataclass(frozen=True)
 class Selected:
@@ -29,12 +32,14 @@ class Selected:
 
 
 def select(cell: Done, rule: str) -> Selected:
-    """Apply a selection rule to a finished cell.
+    """Apply a selection rule to a finished cell, unless its quirk has one.
 
     Raises:
         FedbenchError: unknown rule, or a rule that needs a metric which the cell lacks.
     """
     check_rule(rule)
+    if BEST_ON_TEST in cell.config.quirks:
+        rule = "best-test"
     candidates = [r for r in cell.rounds if r.number > 0] or list(cell.rounds)
     rounds = _choose(cell, candidates, rule)
     columns = cell.record.protocol.columns

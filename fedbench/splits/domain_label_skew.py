@@ -1,6 +1,7 @@
 """Domain and label skew together: the clients of a domain share its images out by a Dirichlet distribution."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,12 +9,15 @@ from pydantic import Field
 
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
-from fedbench.splits.domains import UNORDERED, classnames_of, domains_of
+from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
 from fedbench.splits.pools import joined, lacking_val
 from fedbench.splits.skew import LabelDir
 from fedbench.task import Client, Dataset, Item, Metric, Split, Task
 
 PARTS = ("train", "test", "val")
+
+USERS = 8
+"""pFedMMA's number of clients on Office-Caltech10, whose loader makes twelve."""
 
 
 @SPLITS.register("domain-label-skew")
@@ -36,6 +40,11 @@ class DomainLabelSkew(Split):
 
     quirks = {
         **UNORDERED,
+        "reseeded-classes": "the generator is set to 0 before each class: all seeds have the same partition, and "
+        "classes of one size are shared out alike",
+        "eight-users": "only the first eight clients are kept: on Office-Caltech10 three of amazon, three of caltech, "
+        "two of dslr, and webcam is never used",
+        "tests-on-training": "the second domain's test images are its training images (FedTV's caltech)",
         "mismatched-labels": "a client's labels belong to its own images, but its images are the first of the "
         "domain's list: nearly the same for all its clients, in training and in tests",
     }
@@ -49,15 +58,10 @@ class DomainLabelSkew(Split):
             FedbenchError: fewer than two domains; no draw gives every client of a domain `min_size` images.
         """
         classnames = classnames_of(dataset, self.active_quirks, seed=seed)
-        names: list[str] = []
-        dealt: dict[str, list[list[Item]]] = {part: [] for part in PARTS}
-        for domain in domains_of(dataset, self.name):
-            names += [f"{domain} {k}" for k in range(self.options.clients_per_domain)]
-            for part, lists in self._deal(dataset, domain, seed=seed).items():
-                dealt[part] += lists
+        names, dealt = self._clients(dataset, seed=seed)
         pool, rows = joined(classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
-        notes = dataset.notes()
+        notes = dataset.notes() + order_notes(classnames, self.active_quirks)
         if problem := lacking_val([bool(items) for items in dealt["val"]]):
             notes.append(problem)
         else:
@@ -76,15 +80,32 @@ class DomainLabelSkew(Split):
             notes=tuple(notes),
         )
 
-    def _deal(self, dataset: Dataset, domain: str, *, seed: int) -> Mapping[str, list[list[Item]]]:
+    def _clients(self, dataset: Dataset, *, seed: int) -> tuple[list[str], dict[str, list[list[Item]]]]:
+        """All clients' names, and their images by part."""
+        names: list[str] = []
+        dealt: dict[str, list[list[Item]]] = {part: [] for part in PARTS}
+        for place, domain in enumerate(domains_of(dataset, self.name)):
+            names += [f"{domain} {k}" for k in range(self.options.clients_per_domain)]
+            parts = dict(dataset.domain_parts(domain))
+            if place == 1 and "tests-on-training" in self.active_quirks:
+                parts["test"] = parts["train"]
+            for part, lists in self._deal(parts, domain, of=dataset.name, seed=seed).items():
+                dealt[part] += lists
+        kept = USERS if "eight-users" in self.active_quirks else len(names)
+        return names[:kept], {part: lists[:kept] for part, lists in dealt.items()}
+
+    def _deal(
+        self, parts: Mapping[str, tuple[Item, ...]], domain: str, *, of: str, seed: int
+    ) -> Mapping[str, list[list[Item]]]:
         """The images of each client of a domain, by part."""
         options = self.options
-        parts = dataset.domain_parts(domain)
         rule = LabelDir(options.beta, options.clients_per_domain, options.min_size, options.max_tries)
+        if "reseeded-classes" in self.active_quirks:
+            rule = replace(rule, reset=0, max_tries=1)  # the papers' code would draw the same for ever
         dealt = rule.deal(
             [np.array([item.label for item in parts[part]], dtype=int) for part in PARTS],
             draws=lambda attempt: stream(seed, "label-skew", domain=domain, attempt=attempt),
-            what=f"{self.name} on domain {domain} of {dataset.name}",
+            what=f"{self.name} on domain {domain} of {of}",
         )
         return {
             part: [self._items(parts[part], own) for own in lists]

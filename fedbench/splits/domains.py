@@ -6,9 +6,13 @@ from fedbench.errors import FedbenchError
 from fedbench.seeds import stream
 from fedbench.task import Dataset
 
+PER_PROCESS = "unordered-classnames-per-process"
+
 UNORDERED = {
     "unordered-classnames": "class names in the order of a Python set, drawn per seed; labels stay, so that name "
-    "and label no longer belong together"
+    "and label no longer belong together",
+    PER_PROCESS: "the same, in the order that a Python set has in this process: another one in every process, and "
+    "no result can be repeated",
 }
 
 
@@ -27,11 +31,17 @@ def domains_of(dataset: Dataset, protocol: str) -> tuple[str, ...]:
 
 
 def classnames_of(dataset: Dataset, quirks: Collection[str], *, seed: int) -> tuple[str, ...]:
-    """The names in label order; under `unordered-classnames` in any order, which the seed decides.
-
-    A process of the released code gets the order from its hash seed; a cell gets it from its own.
+    """The names in label order; under the quirks in any order, which the cell's seed decides, or the process's hash
+    seed as in the released code.
     """
+    if PER_PROCESS in quirks:
+        return tuple(set(dataset.classnames))
     if "unordered-classnames" not in quirks:
         return tuple(dataset.classnames)
     order = stream(seed, "unordered-classnames").permutation(len(dataset.classnames))
     return tuple(dataset.classnames[position] for position in order)
+
+
+def order_notes(classnames: tuple[str, ...], quirks: Collection[str]) -> list[str]:
+    """What the reader of a record must know of an order that nothing else tells."""
+    return [f"class names in this process's order: {', '.join(classnames)}"] if PER_PROCESS in quirks else []

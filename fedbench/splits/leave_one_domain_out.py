@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.splits.domains import UNORDERED, classnames_of, domains_of
+from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
 from fedbench.splits.pools import joined, lacking_val
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots
 from fedbench.task import Client, Dataset, Item, Metric, Pool, Split, Task
@@ -48,7 +48,7 @@ class LeaveOneDomainOut(Split):
             raise FedbenchError(f"{self.name}: the target {target} of {dataset.name} has no image to test on")
         pools = {"target": Pool(classnames, tuple(tested))}
         metrics = {"target": Metric("target")}
-        notes = dataset.notes()
+        notes = dataset.notes() + order_notes(classnames, self.active_quirks)
         val = [self._draw(dataset, domain, "val", seed=seed) for domain in sources]
         if problem := lacking_val([bool(items) for items in val]):
             notes.append(problem)

@@ -1,7 +1,7 @@
 """Label skew: the papers' two Dirichlet schemes, as functions of labels and a generator."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,12 +27,14 @@ class LabelDir:
     Attributes:
         beta: concentration; small is skewed.
         max_tries: draws before it gives up.
+        reset: the papers' loaders of domains set their generator to this before each class; None: they do not.
     """
 
     beta: float
     clients: int
     min_size: int
     max_tries: int
+    reset: int | None = None
 
     def deal(
         self, parts: Sequence[np.ndarray], *, draws: Callable[[int], Generator], what: str
@@ -70,6 +72,8 @@ class LabelDir:
         sizes = np.zeros(self.clients, dtype=int)
         for label in range(max(int(labels.max(initial=-1)) for labels in parts) + 1):
             positions = [np.where(labels == label)[0] for labels in parts]
+            if self.reset is not None:
+                rng = np.random.RandomState(self.reset)
             for own in positions:
                 rng.shuffle(own)
             shares = rng.dirichlet(np.repeat(self.beta, self.clients))
@@ -101,12 +105,12 @@ class LabelDir:
             )
         working = [f"min_size={best}"] if best > 0 else []
         for beta in (beta for beta in ADVISED if beta > self.beta):
-            if self._works(LabelDir(beta, self.clients, self.min_size, ADVICE_TRIES), parts, draws):
+            if self._works(replace(self, beta=beta, max_tries=ADVICE_TRIES), parts, draws):
                 working.append(f"beta={beta:g}")
                 break
         clients = self.clients // 2
         while clients > 1 and not self._works(
-            LabelDir(self.beta, clients, self.min_size, ADVICE_TRIES), parts, draws
+            replace(self, clients=clients, max_tries=ADVICE_TRIES), parts, draws
         ):
             clients //= 2
         if clients > 1:

@@ -25,6 +25,9 @@ from tests.tinyclip import golden_clip, random_clip
 ALL = list(METHODS)
 TRAINED = [name for name in ALL if METHODS[name].trains]  # type: ignore[attr-defined]
 QUIRKS = [(name, quirk) for name in ALL for quirk in METHODS[name].quirks]  # type: ignore[attr-defined]
+OF_THE_DRIVER = ("drop-client-5", "full-participation")
+"""They need a sixth client, and a participation below one."""
+
 NOVEL = ["violet moon", "star", "a bird that nobody has seen before"]
 
 SHARED_ON_VIT_B_16 = {
@@ -44,9 +47,13 @@ SHARED_ON_VIT_B_16 = {
 """Numbers that a client sends in a round, from the specifications."""
 
 
-def federation(method: Method, **settings: Any) -> Federation:
-    """Three clients with three, three and two batches."""
-    return Federation(method, FixedData(method), counts=COUNTS, seed=1, **settings)
+def federation(method: Method, *, sixes: bool = False, **settings: Any) -> Federation:
+    """Three clients with three, three and two batches; `sixes`: twice that, and half of them take part."""
+    data, counts = FixedData(method), list(COUNTS)
+    if sixes:
+        data.batches, counts = data.batches * 2, counts * 2
+        settings["participation"] = 0.5
+    return Federation(method, data, counts=counts, seed=1, **settings)
 
 
 def rng() -> torch.Generator:
@@ -60,8 +67,9 @@ def copied(tensors: Tensors) -> Tensors:
 def scores(fed: Federation, names: list[str] = NAMES) -> torch.Tensor:
     """What all clients' models say about some images. (clients, images, classes)"""
     images = fed.method.clip.image_input(pixel_batches()[2][1][0], fed.method.image_input)
+    everyone = range(len(fed.counts))
     with torch.no_grad():
-        return fed.method.logits(fed.model([0, 1, 2]), images.expand(3, *images.shape), names)
+        return fed.method.logits(fed.model(everyone), images.expand(len(everyone), *images.shape), names)
 
 
 @dataclasses.dataclass
@@ -76,8 +84,8 @@ class History:
 
 
 @cache
-def history(name: str, *quirks: str) -> History:
-    fed = federation(make_method(name, golden_clip(), quirks=quirks))
+def history(name: str, *quirks: str, sixes: bool = False) -> History:
+    fed = federation(make_method(name, golden_clip(), quirks=quirks), sixes=sixes)
     known = History(fed, copied(fed.model([0, 1, 2])), [], [], [])
     for r in range(2):
         known.rounds.append(fed.run_round(r))
@@ -229,13 +237,13 @@ def test_the_same_seed_gives_the_same_bits_on_unequal_towers_too(name):
 
 @pytest.mark.parametrize(("name", "quirk"), [(name, "") for name in TRAINED] + QUIRKS)
 def test_a_saved_federation_goes_on_with_the_same_bits(name, quirk, tmp_path):
-    quirks = (quirk,) if quirk else ()
-    known = history(name, *quirks)
+    quirks, sixes = (quirk,) if quirk else (), quirk in OF_THE_DRIVER
+    known = history(name, *quirks, sixes=sixes)
     journal = Journal(tmp_path, identity=name)
     journal.append({"round": 0})
     journal.checkpoint(0, known.states[0])
     _, state = journal.resume()
-    fed = federation(make_method(name, golden_clip(), quirks=quirks))
+    fed = federation(make_method(name, golden_clip(), quirks=quirks), sixes=sixes)
     fed.restore(state)
     fed.run_round(1)
     assert same(copied(fed.state()), known.states[1])
@@ -367,7 +375,8 @@ def test_unknown_hyper_parameters_and_quirks_name_the_nearest(name):
 
 @pytest.mark.parametrize(("name", "quirk"), QUIRKS)
 def test_every_quirk_changes_something(name, quirk):
-    known, released = history(name), history(name, quirk)
+    sixes = quirk in OF_THE_DRIVER
+    known, released = history(name, sixes=sixes), history(name, quirk, sixes=sixes)
     shift = max(float((a - b).abs().max()) for a, b in zip(known.scores, released.scores, strict=True))
     assert shift > 1e-6, f"{quirk} leaves all scores as they are"
 

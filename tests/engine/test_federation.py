@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from fedbench.engine.federation import Federation
+from fedbench.errors import FedbenchError
 from fedbench.method import Method, Optimizer
 from fedbench.reference import PlainCLIP, run_plain
 from tests.engine.worlds import COUNTS, FixedData, federation, make_method, pixel_batches, start_of
@@ -95,6 +97,38 @@ def test_coop_restarting_each_round_loses_the_rounds_before():
     fed.kept = {}  # but for the momentum, which the released optimiser keeps
     fed.run_round(1)
     assert same(after_one, fed.personal)
+
+
+def test_the_dropped_client_is_never_trained_averaged_or_tested():
+    clip = golden_clip("federated")
+    method = make_method("PromptFL", clip, quirks=["drop-client-5"])
+    data = FixedData(method)
+    data.batches = data.batches * 2
+    counts = [*COUNTS, *COUNTS]
+    fed = Federation(method, data, counts=counts, seed=1, start=start_of(method))
+    assert fed.sample(0) == [0, 1, 2, 3, 4] == fed.run_round(0).participants
+    without = FixedData(method)
+    without.batches = data.batches[:5]
+    plain = make_method("PromptFL", clip)
+    five = Federation(plain, without, counts=counts[:5], seed=1, start=start_of(plain))
+    five.run_round(0)
+    assert same(fed.server, five.server)
+    third = Federation(method, data, counts=counts, seed=1, participation=0.34)
+    assert not any(5 in third.sample(r) for r in range(50))
+    with pytest.raises(
+        FedbenchError, match="PromptFL is to drop client 5, and there are 3: use more clients"
+    ):
+        federation(method)
+
+
+def test_full_participation_ignores_the_share():
+    clip = golden_clip("federated")
+    some, everyone = (
+        federation(make_method("PromptFL", clip, quirks=quirks), participation=0.34)
+        for quirks in ((), ("full-participation",))
+    )
+    assert len(some.sample(1)) == 1
+    assert [everyone.sample(r) for r in range(3)] == [[0, 1, 2]] * 3
 
 
 def leaking_by_hand(method: Method, rounds: int):

@@ -1,5 +1,7 @@
 """The memory budget: measured bytes, and a clear refusal."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,8 @@ from fedbench.engine.memory import GIB, budget_bytes, clients_that_fit, step_byt
 from fedbench.errors import FedbenchError
 from tests.engine.worlds import FixedData, make_method, start_of
 from tests.tinyclip import random_clip
+
+CPU = torch.device("cpu")
 
 
 def measured(name="PromptFL", clients=1, **hyper):
@@ -30,14 +34,23 @@ def test_the_count_is_of_the_right_order():
 
 
 def test_as_many_clients_as_the_budget_holds():
-    assert clients_that_fit(100, 2500) == 10
+    assert clients_that_fit(100, device=CPU, gib=2500 / GIB) == 10
     with pytest.raises(
         FedbenchError,
         match=r"one client's step needs about 5.00 GiB, the budget is 1.00 GiB; raise --memory-gib",
     ):
-        clients_that_fit(2 * GIB, GIB)
+        clients_that_fit(2 * GIB, device=CPU, gib=1.0)
+
+
+def test_without_a_budget_one_client_may_take_more_than_several(monkeypatch):
+    free = SimpleNamespace(available=10 * GIB)
+    monkeypatch.setattr("fedbench.engine.memory.psutil.virtual_memory", lambda: free)
+    assert budget_bytes(CPU, None) == 8 * GIB
+    assert clients_that_fit(GIB // 5, device=CPU) == 8, "half a GiB each, 4 GiB are enough"
+    assert clients_that_fit(2 * GIB, device=CPU) == 1
+    with pytest.raises(FedbenchError, match=r"needs about 10.00 GiB, the budget is 8.00 GiB"):
+        clients_that_fit(4 * GIB, device=CPU)
 
 
 def test_the_users_budget_wins():
-    assert budget_bytes(torch.device("cpu"), 0.5) == GIB // 2
-    assert 0 < budget_bytes(torch.device("cpu"), None) <= 4 * GIB
+    assert budget_bytes(CPU, 0.5) == GIB // 2

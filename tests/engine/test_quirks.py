@@ -1,6 +1,9 @@
 """Quirks that are no method's: each changes a cell's outcome in the way it says, and only when it is on."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +80,51 @@ def test_everyone_trains_in_round_zero_only(tmp_path: Path, cache: Path) -> None
     assert [len(line["participants"]) for line in all_first] == [0, 10, 2, 2]
     assert [line["participants"] for line in all_first[2:]] == [line["participants"] for line in plain[2:]]
     assert all_first[-1]["bytes"] == plain[-1]["bytes"]
+
+
+def test_names_in_the_order_of_a_set_differ_between_processes() -> None:
+    """Two processes with hash seeds of their own; one with a fixed seed repeats itself."""
+    code = (
+        "from fedbench.config import RunConfig, Runtime; from fedbench.engine.cell import make_task; "
+        "t = make_task(RunConfig(method='CLIP', dataset='shapes', backbone='tiny', split='leave-one-domain-out', "
+        "split_options={'target': 'flat', 'shots': 1}, quirks=('unordered-classnames-per-process',)), Runtime()); "
+        "print('|'.join(t.classnames)); print(t.notes[-1])"
+    )
+
+    def names(seed: str) -> list[str]:
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        order, note = done.stdout.splitlines()
+        assert note == f"class names in this process's order: {order.replace('|', ', ')}"
+        return order.split("|")
+
+    first, again, other = names("1"), names("1"), names("2")
+    assert first == again != other
+    assert sorted(first) == sorted(other) == sorted(DATASETS["shapes"](Path()).classnames)
+
+
+def test_a_dropped_client_has_no_number_and_counts_in_no_mean(tmp_path: Path, cache: Path) -> None:
+    changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 8, "shots": 1}}
+    (_, plain), (_, dropped) = (run(tmp_path, cache, **changes, quirks=q) for q in ((), ("drop-client-5",)))
+    before, found = plain[0]["metrics"]["local"], dropped[0]["metrics"]["local"]
+    assert found["clients"] == [None if k == 5 else x for k, x in enumerate(before["clients"])]
+    tested = [x for x in found["clients"] if x is not None]
+    assert found["mean"] == pytest.approx(sum(tested) / 7)
+    assert dropped[1]["participants"] == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_the_shared_part_of_pfedpt_is_also_scored_without_prompts(tmp_path: Path, cache: Path) -> None:
+    changes = {"split": "class-disjoint", "split_options": {"clients": 10, "shots": 1}, "batch_size": 4}
+    _, prompted = run(
+        tmp_path, cache, method="pFedPT", hyper={"shared": "none", "prompt_epochs": 1}, **changes
+    )
+    _, plain = run(tmp_path, cache, **changes)
+    found = prompted[-1]["metrics"]
+    assert set(found) == {"local", "val", "local/no-prompt", "val/no-prompt"}
+    assert found["local/no-prompt"] == plain[-1]["metrics"]["local"], "nothing but zero-shot CLIP is left"
+    assert found["local"] != found["local/no-prompt"]
 
 
 def test_a_federation_samples_everyone_first() -> None:

@@ -133,7 +133,7 @@ def test_several_shots_make_a_cell_each(cells: Cells) -> None:
         ({"quirks": ["Bta:momentum-leak"]}, "did you mean Beta?"),
         (
             {"methods": ["Plain"], "quirks": ["momentum-leak"]},
-            "unknown quirk 'momentum-leak'; known: round-zero-all",
+            "unknown quirk 'momentum-leak'; known: best-on-test, round-zero-all",
         ),
         ({"methods": ["Plain"], "quirks": ["Plain:momentum-leak"]}, "method Plain has no quirks"),
         ({"set": {"Beta.nu": 1}}, "unknown hyper-parameter of Beta 'nu'; did you mean mu?"),

@@ -8,8 +8,20 @@ import torch
 
 from fedbench.method import Batch
 from fedbench.methods.fedotp import FedOTP
+from fedbench.seeds import torch_stream
 from tests.engine.worlds import NAMES, make_method, start_of
-from tests.methods.checks import against_plain, distance, gradients, logits, run, same, sizes, start, vit_b_16
+from tests.methods.checks import (
+    against_plain,
+    distance,
+    federation,
+    gradients,
+    logits,
+    run,
+    same,
+    sizes,
+    start,
+    vit_b_16,
+)
 from tests.tinyclip import golden_clip, random_clip
 
 
@@ -53,6 +65,24 @@ def test_two_rounds_equal_the_plain_path(clip, ot):
     tensors, scores = against_plain("FedOTP", clip, begin=start_of, local_epochs=1, lr=1e-3, ot=ot)
     assert tensors < 5e-7
     assert scores < 1e-4
+
+
+def test_half_prompts_stay_in_half_precision_and_lose_small_updates(clip):
+    half, plain = (make(*q, clip=clip, lr=1e-7) for q in (("half-prompts",), ()))
+    fed, _ = run(half)
+    for name, x in fed.state().items():
+        if name.startswith(("server/", "personal/")):
+            assert torch.equal(x, x.half().float()), name
+    begun = half.init(torch_stream(1, "init"))
+    assert all(torch.equal(x, x.half().float()) for x in begun.values())
+    assert any(not torch.equal(x, x.half().float()) for x in plain.init(torch_stream(1, "init")).values())
+    moved = {}
+    for method in (half, plain):
+        first = {name: x.half().float() for name, x in start_of(method).items()}
+        trained = federation(method, start=first)
+        trained.run_round(0)
+        moved[method] = float((trained.personal["local"] != first["local"]).float().mean())
+    assert moved[half] < 0.1 < 0.9 < moved[plain]
 
 
 @pytest.mark.parametrize("quirks", [(), ("batch-stop",)])

@@ -69,6 +69,19 @@ def test_unknown_rule(tmp_path: Path) -> None:
         tables_of(tmp_path / "run", select="best_test")
 
 
+def test_a_quirk_chooses_its_own_round_and_the_table_says_so(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "run")
+    writer.done(config(), TRAINED)
+    writer.done(config(quirks=("best-on-test",)), TRAINED)
+    found = {c.config.quirks: select(c, "last").rounds for c in load_store(tmp_path / "run").done}
+    assert found == {(): (7,), ("best-on-test",): (3,)}
+    (path,) = write_report(tmp_path / "run", formats=["md"])
+    assert (
+        "last round; PromptFL [best-on-test]: selected on the test set (round with the best local test accuracy)"
+        in path.read_text()
+    )
+
+
 def test_every_table_says_that_it_was_selected_on_the_test_set(tmp_path: Path) -> None:
     cell(tmp_path, TRAINED)
     paths = write_report(tmp_path / "run", formats=["md", "tex"], select="best-test")

@@ -164,6 +164,43 @@ def test_unordered_names_are_another_order_of_the_same_names(shapes: Shapes) -> 
     assert sum(a == b for a, b in zip(tasks[0].classnames, shapes.classnames, strict=True)) < 5
 
 
+def test_reseeded_classes_are_the_same_for_all_seeds(shapes: Shapes) -> None:
+    made = {
+        (quirk, seed): make("domain-label-skew", shapes, seed=seed, quirks=(quirk,) if quirk else ())
+        for quirk in ("", "reseeded-classes")
+        for seed in (1, 2)
+    }
+
+    def counts(task: Task) -> list[list[int]]:
+        return [[[i.label for i in c.train].count(k) for k in range(40)] for c in task.clients]
+
+    assert counts(made["", 1]) != counts(made["", 2])
+    found = counts(made["reseeded-classes", 1])
+    assert found == counts(made["reseeded-classes", 2])
+    # 40 images of every class: nobody is full after the first two, so both are cut at the same places
+    assert [client[0] for client in found[:3]] == [client[1] for client in found[:3]]
+    assert counts(made["", 1])[0][0] != counts(made["", 1])[0][1]
+
+
+def test_reseeded_classes_fail_at_once_where_the_released_code_never_ends(shapes: Shapes) -> None:
+    with pytest.raises(FedbenchError, match=r"\(1 draws, the best gave \d+\)"):
+        make("domain-label-skew", shapes, min_size=500, quirks=("reseeded-classes",))
+
+
+def test_eight_users_leave_the_last_domain_out(shapes: Shapes) -> None:
+    task, whole = (make("domain-label-skew", shapes, quirks=q) for q in (("eight-users",), ()))
+    assert [c.name for c in task.clients] == [c.name for c in whole.clients][:8]
+    assert {i.domain for i in task.pools["test"].items} == set(shapes.domains[:3])
+    assert len(task.metrics["local"].rows or ()) == 8
+
+
+def test_the_second_domain_is_tested_on_its_training_images(shapes: Shapes) -> None:
+    task = make("domain-label-skew", shapes, quirks=("tests-on-training",))
+    trained = {i.key for c in task.clients for i in c.train}
+    both = {i.domain for i in task.pools["test"].items if i.key in trained}
+    assert both == {shapes.domains[1]}
+
+
 def test_unknown_quirks_are_refused(shapes: Shapes) -> None:
     with pytest.raises(
         FedbenchError,
