@@ -31,7 +31,7 @@ lint: setup
 	$(BIN)/mypy fedbench methods datasets
 
 # the lock names versions and no registry, so that it works with anybody's
-lock:
+lock: setup
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
 
 clean:

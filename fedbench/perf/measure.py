@@ -1,7 +1,5 @@
 """Fast path against plain path, in one run on one machine."""
 
-import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fedbench.clip import FrozenCLIP, load
 from fedbench.clip.prompts import context_prompt
 from fedbench.engine.local import Step, losses_and_gradients
-from fedbench.engine.memory import budget_bytes, clients_that_fit, step_bytes
+from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
 from fedbench.errors import FedbenchError
 from fedbench.method import Method
 from fedbench.perf.names import class_names
@@ -29,6 +27,7 @@ class Measurement:
 
     Attributes:
         relative_difference: largest difference of results and gradients, over the largest value of each.
+        worst: the result or gradient in which it was seen.
         at_once: clients in one pass, as many as the memory budget holds.
         peak_bytes: of the process (CPU, weights and libraries included) or of the card, at the fast path's peak.
         gflop: operations of one client's fast step, forward and backward; 0 where they were not counted.
@@ -42,6 +41,7 @@ class Measurement:
     plain_seconds: float
     ratio: float
     relative_difference: float
+    worst: str
     peak_bytes: int
     device: str
     precision: str
@@ -70,12 +70,12 @@ def text_encoding(
     contexts = (torch.randn(clients, 1, context, clip.text.width, generator=rng) * 0.02).to(device)
     weights = torch.randn(classes, clip.embed_dim, generator=rng).to(device)  # a stand-in for the loss above
 
-    def run(encode: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
+    def run(encode: Callable[[Tensor], Tensor], x: Tensor) -> dict[str, Tensor]:
         x = x.clone().requires_grad_()
         with clip.autocast():
             features = encode(x).float()
         (gradient,) = torch.autograd.grad((features * weights).sum(), x)
-        return [features.detach()[0], gradient[0]]
+        return {"features": features.detach()[0], "contexts": gradient[0]}
 
     fast = _Timer(lambda: run(lambda x: clip.text.encode(packed, x), contexts), device)
     slow = _Timer(lambda: run(lambda x: plain.text.encode(rows, x), contexts[:1]), device)
@@ -132,25 +132,26 @@ def step(
         return Step(features.expand(len(y), *features.shape), y, true, true[:, 0])
 
     one = step_bytes(fast_method, {n: x[:1] for n, x in p.items()}, cached(slice(0, 1)))
-    at_once = min(clients, clients_that_fit(one, budget_bytes(clip.device, memory_gib)))
+    at_once = min(clients, clients_that_fit(one, device=clip.device, gib=memory_gib))
     groups = [slice(k, k + at_once) for k in range(0, clients, at_once)]
 
-    def run_group(group: slice) -> list[Tensor]:
+    def run_group(group: slice) -> dict[str, Tensor]:
         mine, given = ({n: x[group] for n, x in tensors.items()} for tensors in (p, received))
         losses, gradients = losses_and_gradients(fast_method, mine, cached(group), received=given)
-        return [sum(losses.values(), torch.zeros(()))[0].detach(), *(g[0] for g in gradients.values())]
+        loss = sum(losses.values(), torch.zeros(()))
+        return {"loss": loss[0].detach()} | {n: g[0] for n, g in gradients.items()}
 
-    def run_fast() -> list[Tensor]:
+    def run_fast() -> dict[str, Tensor]:
         results = [run_group(group) for group in groups]
         return results[0]  # compared for client 0, who is in the first group
 
-    def run_plain() -> list[Tensor]:
+    def run_plain() -> dict[str, Tensor]:
         leaves = {n: x[:1].clone().requires_grad_() for n, x in p.items()}
         one = {n: x[:1] for n, x in received.items()}
         losses = plain_losses(plain_method, leaves, pixels, labels[0], received=one)
         loss = sum(losses.values(), torch.zeros(()))
         gradients = torch.autograd.grad(loss.sum(), list(leaves.values()), materialize_grads=True)
-        return [loss[0].detach(), *(g[0] for g in gradients)]
+        return {"loss": loss[0].detach()} | {n: g[0] for n, g in zip(leaves, gradients, strict=True)}
 
     measured = _measured(
         f"step {method}",
@@ -193,10 +194,10 @@ def _product_rate(clip: FrozenCLIP) -> float:
 class _Timer:
     """Runs some work, keeps its last result, and its seconds with the device's work finished."""
 
-    def __init__(self, work: Callable[[], list[Tensor]], device: str):
+    def __init__(self, work: Callable[[], dict[str, Tensor]], device: str):
         self.work, self.device = work, device
         self.seconds: list[float] = []
-        self.result: list[Tensor] = []
+        self.result: dict[str, Tensor] = {}
 
     def __call__(self) -> None:
         began = time.perf_counter()
@@ -228,13 +229,15 @@ def _measured(
         slow()
     fast_seconds = statistics.median(fast.seconds) / sizes["clients"]
     plain_seconds = statistics.median(slow.seconds)
+    difference, worst = _relative(fast.result, slow.result)
     return Measurement(
         benchmark=benchmark,
         backbone=backbone,
         fast_seconds=fast_seconds,
         plain_seconds=plain_seconds,
         ratio=plain_seconds / fast_seconds,
-        relative_difference=_relative(fast.result, slow.result),
+        relative_difference=difference,
+        worst=worst,
         peak_bytes=peak,
         device=torch.cuda.get_device_name() if clip.device.type == "cuda" else "cpu",
         precision=clip.precision,
@@ -244,26 +247,19 @@ def _measured(
     )
 
 
-def _relative(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """Largest difference over largest value, tensor by tensor; the worst of them."""
-    worst = 0.0
-    for a, b in zip(ours, theirs, strict=True):
-        scale = b.abs().max().item()
-        worst = max(worst, (a.reshape(b.shape) - b).abs().max().item() / (scale or 1.0))
-    return worst
+def _relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> tuple[float, str]:
+    """Largest difference over largest value, tensor by tensor: the worst of them, and its name."""
+
+    def difference(name: str) -> float:
+        a, b = ours[name], theirs[name]
+        return (a.reshape(b.shape) - b).abs().max().item() / (b.abs().max().item() or 1.0)
+
+    return max((difference(name), name) for name in theirs)
 
 
 def _spread(x: Tensor, clients: int, rng: torch.Generator) -> Tensor:
     """Clients in the middle of training: near the common start, each somewhere else. (clients, ...)"""
     return x + torch.randn(clients, *x.shape, generator=rng) * 0.1 * x.std()
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Peak memory so far: of the card, or of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    scale = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def _wait(device: str) -> None:
