@@ -20,7 +20,7 @@ setup: .venv/ready
 	@touch $@
 
 demo: setup
-	$(BIN)/bench run quickstart
+	$(BIN)/bench run zoo --jobs 2
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS)
