@@ -3,8 +3,6 @@
 import json
 import logging
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,13 +12,13 @@ from typing import Any
 
 import torch
 
-import fedbench
 from fedbench import clip as clip_package
 from fedbench import quirks
 from fedbench.clip import FrozenCLIP
 from fedbench.config import SCHEMA, RunConfig, Runtime, validated
 from fedbench.engine.checkpoint import Journal
 from fedbench.engine.data import ViewData
+from fedbench.engine.environment import environment
 from fedbench.engine.evaluate import Evaluator, summary
 from fedbench.engine.federation import Federation, payload
 from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
@@ -263,37 +261,8 @@ def _record(
         },
         "seconds": {**seconds, "total": sum(seconds.values())},
         "peak_bytes": peak_bytes(clip.device),
-        "environment": _environment(clip),
+        "environment": environment(clip),
     }
-
-
-def _environment(clip: FrozenCLIP) -> dict[str, Any]:
-    import open_clip
-
-    gpu = torch.cuda.get_device_name(clip.device) if clip.device.type == "cuda" else ""
-    return {
-        "device": gpu or clip.device.type,
-        "precision": clip.precision,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "open_clip": open_clip.__version__,
-        "fedbench": fedbench.__version__,
-        "commit": _commit(),
-        "platform": platform.platform(),
-    }
-
-
-def _commit() -> str:
-    """The commit of the checkout that this code lies in; "" for an installed package."""
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip()
 
 
 def _write_json(path: Path, content: object) -> None:
