@@ -22,6 +22,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
     pairs = [
         ("Backbone", table.backbone + (f" ({table.caveat})" if table.caveat else "") + _weights(table)),
         ("Protocol", _protocol(table)),
+        ("Data", _data(table)),
         ("Selection", _selection(table)),
         ("Seeds", _seeds(table)),
         ("Training", _training(table)),
@@ -108,7 +109,20 @@ def _protocol(table: Table) -> str:
         if c.record.protocol.source:
             sources[c.record.protocol.source].append(c.config.dataset)
     parts += [f"{source} split of {', '.join(unique(datasets))}" for source, datasets in sources.items()]
-    return ", ".join(parts + list(unique(note for p in protocols for note in p.notes)))
+    return ", ".join(parts)
+
+
+def _data(table: Table) -> str:
+    """What the records note about the data; whose, where there are several datasets."""
+    notes: dict[str, list[str]] = defaultdict(list)
+    for c in table.cells:
+        notes[c.config.dataset] += c.record.protocol.notes
+    several = len(unique(c.config.dataset for c in table.cells)) > 1
+    return "; ".join(
+        (f"{dataset}: " if several else "") + ", ".join(unique(found))
+        for dataset, found in notes.items()
+        if found
+    )
 
 
 def _selection(table: Table) -> str:

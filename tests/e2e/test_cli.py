@@ -286,19 +286,20 @@ def test_debug_shows_the_traceback(world: None, monkeypatch: pytest.MonkeyPatch)
         cli.main(["list", "method"])
 
 
-def test_help_is_fast_and_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
+    """Which is why it is fast; its seconds depend on the machine and what else runs there."""
+    heavy = ("torch", "torchvision", "open_clip", "pydantic", "numpy", "scipy", "pandas", "matplotlib", "PIL")
     code = (
-        "import sys, time; begin = time.perf_counter()\n"
+        "import sys\n"
         "from fedbench.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "assert 'torch' not in sys.modules and 'pydantic' not in sys.modules\n"
-        "print('seconds', time.perf_counter() - begin)"
+        f"print('loaded:', sorted(set({heavy}) & set(sys.modules)))"
     )
     result = python("-c", code)
     assert result.returncode == 0, result.stderr
     assert all(name in result.stdout for name in cli.COMMANDS)
-    assert float(result.stdout.split()[-1]) < 0.5
+    assert result.stdout.splitlines()[-1] == "loaded: []"
 
 
 def test_help_of_run_imports_no_torch() -> None:

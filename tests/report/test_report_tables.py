@@ -215,3 +215,13 @@ def test_a_number_that_is_not_finite_is_missing_and_said(writer: StoreWriter) ->
     assert value(table, "shapes", "PromptFL", "base").missing
     assert value(table, "shapes", "PromptFL", "hm").missing
     assert table.notes == (f"{cell.cell} has no finite number for 'base'",)
+
+
+def test_notes_on_the_data_say_whose_they_are(writer: StoreWriter) -> None:
+    rounds = [lbn(1, 1, 1), lbn(2, 2, 2)]
+    writer.done(config(dataset="dtd"), rounds, protocol={"notes": ["3 are missing"]})
+    assert dict(facts(one_table(writer.root)))["Data"] == "3 are missing"
+    writer.done(config(dataset="pets"), rounds)
+    writer.done(config(dataset="cars"), rounds, protocol={"notes": ["own split", "1 is missing"]})
+    said = dict(facts(one_table(writer.root)))["Data"]
+    assert said == "dtd: 3 are missing; cars: own split, 1 is missing"
