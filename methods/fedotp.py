@@ -31,7 +31,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import product
@@ -67,13 +67,14 @@ class FedOTP(Method):
 
     class Hyper(Method.Hyper):
         """ot: capped (COT) or balanced (Sinkhorn) transport; top_percent: γ, the mass that COT moves; eps: ε;
-        thresh: mean change at which a plan rests; max_iter: most sweeps."""
+        thresh: mean change below which a plan rests (0: never);
+        max_iter: most sweeps."""
 
         n_ctx: PositiveInt = 16
         ot: Literal["COT", "Sinkhorn"] = "COT"
         top_percent: float = Field(default=0.8, gt=0, le=1)
         eps: PositiveFloat = 0.1
-        thresh: PositiveFloat = 1e-3
+        thresh: NonNegativeFloat = 1e-3
         max_iter: PositiveInt = 100
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:

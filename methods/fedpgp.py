@@ -111,18 +111,22 @@ class FedPGP(Method):
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy of the personal prompt and the contrastive term over all classes."""
         _, z_own, near, far = self.cosines(p)
-        near, far = near / self.hyper.temperature, far / self.hyper.temperature
         ce = self.cross_entropy(self.cosine_logits(batch.images, z_own), batch)
+        if not (self.hyper.positive or self.hyper.negative):
+            return {"ce": ce}
+        return {"ce": ce, "contrastive": self.hyper.mu * self.contrastive(near, far)}
+
+    def contrastive(self, near: Tensor, far: Tensor) -> Tensor:
+        """The contrastive term before its weight, of cosines (clients, classes). (clients,)"""
+        near, far = near / self.hyper.temperature, far / self.hyper.temperature
         match self.hyper.positive, self.hyper.negative:
             case True, True:
-                contrastive = -F.log_softmax(torch.stack([near, far], dim=-1), dim=-1)[..., 0]
+                each = -F.log_softmax(torch.stack([near, far], dim=-1), dim=-1)[..., 0]
             case True, False:
-                contrastive = -near
-            case False, True:
-                contrastive = far
+                each = -near
             case _:
-                return {"ce": ce}
-        return {"ce": ce, "contrastive": self.hyper.mu * contrastive.mean(1)}
+                each = far
+        return each.mean(1)
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of the personal prompt."""
@@ -137,5 +141,5 @@ class FedPGP(Method):
             "text_features_0": self.anchor(),
             "cos_pos": near,
             "cos_neg": far,
-            "loss_contrastive": self.losses(p, batch)["contrastive"] / self.hyper.mu,
+            "loss_contrastive": self.contrastive(near, far),
         }

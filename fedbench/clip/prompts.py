@@ -178,8 +178,8 @@ def context_prompt(
     tokenize: Callable[[str], list[int]], name: str, *, n_ctx: int, position: str = "end"
 ) -> Prompt:
     """CoOp's prompt: `n_ctx` learned tokens and "{name}.", the name at the end, in the middle or in front."""
-    words, stop = tokenize(name), tokenize(f"{name}.")
-    stop = stop[len(words) :]
+    whole, end = tokenize(f"{name}."), len(tokenize(name))  # of the sentence: ")." is one token
+    words, stop = whole[:end], whole[end:]
     slots = [slot(i) for i in range(n_ctx)]
     half = {"end": n_ctx, "middle": n_ctx // 2, "front": 0}[position]
     return [SOS, *slots[:half], *words, *slots[half:], *stop, EOT]

@@ -1,6 +1,8 @@
 """`bench parity DIR`."""
 
 import json
+import math
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,13 +63,20 @@ def _show(outcome: "Outcome") -> None:
         return
     click.echo(f"{outcome.file} ({outcome.method})")
     worst: dict[str, tuple[float, Check]] = {}
+    missed: Counter[str] = Counter()
     for check in outcome.checks:
         kind = check.quantity.rpartition("/")[0] if "." in check.quantity else check.quantity
+        missed[kind] += not check.passed
         ratio = check.deviation / check.tolerance if check.tolerance else float(check.deviation > 0) * 9e9
-        if kind not in worst or not ratio <= worst[kind][0]:
+        if math.isnan(ratio):
+            ratio = math.inf  # a later check would hide it
+        if kind not in worst or ratio > worst[kind][0]:
             worst[kind] = (ratio, check)
     for kind, (_, check) in worst.items():
         verdict = "ok" if check.passed else "MISSED"
+        if not check.passed and check.quantity != kind:
+            others = f" and {missed[kind] - 1} more" if missed[kind] > 1 else ""
+            verdict += f" by {check.quantity.removeprefix(kind + '/')}{others}"
         click.echo(f"  {kind:<42} {check.deviation:9.2e} of {check.tolerance:.1e}  {verdict}")
     if outcome.left:
         click.echo(f"  not compared: {', '.join(outcome.left)}")

@@ -1,5 +1,6 @@
 """Recorded numbers against ours: quantity by quantity, each with its tolerance."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -165,8 +166,10 @@ def federation(
 ) -> dict[str, np.ndarray]:
     """A recorded federation, run by the engine's own loop; results under the file's keys."""
     method = file.build(cls, clip, variant)
-    data = RecordedBatches(file, method)
-    fed = Federation(method, data, counts=file.arrays["counts"].tolist(), seed=0, start=file.start(method))
+    epochs = int(file.hparams.get("local_epochs", 1))
+    data = RecordedBatches(file, method, epochs=len(method.phases(epochs)))
+    counts = file.arrays["counts"].tolist()
+    fed = Federation(method, data, counts=counts, seed=0, local_epochs=epochs, start=file.start(method))
     images = clip.image_input(file.tensor("eval/images"), method.image_input)[None]
 
     def logits(client: int) -> np.ndarray:
@@ -193,9 +196,10 @@ def federation(
 
 
 class RecordedBatches:
-    """The fixed batches of a recorded federation, as the engine's `LocalData`."""
+    """The fixed batches of a recorded federation, as the engine's `LocalData`: in order, in every epoch."""
 
-    def __init__(self, file: GoldenFile, method: Method):
+    def __init__(self, file: GoldenFile, method: Method, *, epochs: int):
+        self.epochs = epochs
         self.batches: list[list[Step]] = []
         for client in range(len(file.arrays["counts"])):
             keys = [
@@ -208,8 +212,9 @@ class RecordedBatches:
             )
 
     def steps(self, round_: int, clients: Sequence[int]) -> Iterator[Step]:
-        """Clients with fewer batches sit out the last steps."""
-        for s in range(max(len(self.batches[c]) for c in clients)):
+        """Clients with fewer batches sit out the last steps of an epoch."""
+        longest = max(len(self.batches[c]) for c in clients)
+        for epoch, s in itertools.product(range(self.epochs), range(longest)):
             chosen = [self.batches[c][min(s, len(self.batches[c]) - 1)] for c in clients]
             active = torch.tensor([s < len(self.batches[c]) for c in clients])
             size = max(x.labels.shape[1] for x in chosen)
@@ -217,7 +222,7 @@ class RecordedBatches:
                 torch.cat([_padded(getattr(x, part), size) for x in chosen])
                 for part in ("images", "labels", "valid")
             )
-            yield Step(images, labels, valid, active)
+            yield Step(images, labels, valid, active, epoch)
 
 
 def _padded(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -271,7 +276,9 @@ def _logits(method: Method, p: Tensors, step: Step) -> np.ndarray:
 def _tokens(method: Method) -> np.ndarray:
     tokens = np.zeros((len(method.classnames), method.clip.text.length), dtype=np.int64)
     stands = dict(enumerate(method.clip.text.tokenize(method.phrase)))
-    for row, prompt in enumerate(method.prompts(method.classnames)):
+    for row, (first, *rest) in enumerate(method.prompts(method.classnames)):
+        # the authors tokenise the learned tokens in front, and move their embeddings where `position` says
+        prompt = [first, *(t for t in rest if t < 0), *(t for t in rest if t >= 0)]
         tokens[row, : len(prompt)] = [
             stands.get(-1 - token, X_TOKEN) if token < 0 else token for token in prompt
         ]

@@ -44,8 +44,15 @@ class GoldenFile:
         return self.path.stem.startswith("federated_")
 
     def tensor(self, key: str) -> Tensor:
-        """An array as a tensor."""
-        return torch.from_numpy(np.array(self.arrays[key]))
+        """An array as a tensor: numbers in float32, counts and labels in int64, whatever the file was written in.
+
+        Raises:
+            FedbenchError: the file lacks it.
+        """
+        if key not in self.arrays:
+            raise FedbenchError(f"{self.path.name}: no {key}")
+        value = torch.from_numpy(np.array(self.arrays[key]))
+        return value.float() if value.is_floating_point() else value.long()
 
     @property
     def classnames(self) -> list[str]:
@@ -75,7 +82,9 @@ class GoldenFile:
         official, fields = _official(cls), cls.Hyper.model_fields
         stated = {**self.hparams, **self.hparams.get("optim", {})}
         hyper = {official.hyper.get(k, k): v for k, v in stated.items()}
-        hyper = {k: v for k, v in hyper.items() if k in fields and v is not None}
+        hyper = {k: v for k, v in hyper.items() if k in fields}
+        hyper |= {k: "" for k, v in hyper.items() if v is None and fields[k].annotation is str}  # no words
+        hyper = {k: v for k, v in hyper.items() if v is not None}
         hyper |= dict(variant.hyper) | {ours: str(self.arrays[key]) for ours, key in variant.read.items()}
         return cls(clip, self.classnames, hyper=hyper, quirks=variant.quirks)
 
@@ -107,6 +116,8 @@ class GoldenFile:
                         like,
                         f"{self.path.name}: {prefix}{theirs}",
                     )
+                elif not like.numel():  # a stack of none
+                    found[name] = like
                 continue
             for key, index in ((f"{prefix}{theirs}[{row}]", None), (f"{prefix}{theirs}", row)):
                 if key in self.arrays and (index is not None or row is None or key.endswith("]")):

@@ -69,6 +69,14 @@ def test_learned_contexts_and_their_gradients_equal_the_plain_path(clip, positio
     close(ours.grad, theirs.grad, 1e-5 * theirs.grad.abs().max().item())
 
 
+@pytest.mark.parametrize("position", ["end", "middle", "front"])
+@pytest.mark.parametrize("name", ["crane (bird)", "yes!", "star"])
+def test_a_context_prompt_has_the_tokens_of_the_whole_sentence(clip, name, position):
+    # ")." and "!." are one token each, which the name alone does not have
+    prompt = context_prompt(clip.text.tokenize, name, n_ctx=3, position=position)
+    assert [token for token in prompt if token >= 0] == [SOS, *clip.text.tokenize(f"{name}."), EOT]
+
+
 words = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 

@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from fedbench.errors import FedbenchError
-from fedbench.method import Method
+from fedbench.method import Method, Official
 from fedbench.parity.cli import parity
 from fedbench.parity.golden import GoldenFile, official_name
 from fedbench.parity.run import run
@@ -172,9 +172,12 @@ def record_federation(path, name: str, method: Method, plain: Method, hyper):
     arrays["hparams_json"] = np.array(json.dumps(hyper | {"method": name}))
     features = plain.clip.image_input(held_out[0], plain.image_input)[None]
     for tensor, x in start.items():
-        arrays["init/" + _theirs(cls, tensor)] = x.numpy()
-    for r, (server, personal) in enumerate(run_plain(plain, start, batches, COUNTS, rounds=2)):
-        for tensor, x in server.items():
+        if x.numel():  # a stack of none has no numbered tensors
+            arrays["init/" + _theirs(cls, tensor)] = x.numpy()
+    for r, (server, personal) in enumerate(
+        run_plain(plain, start, batches, COUNTS, rounds=2, local_epochs=hyper.get("local_epochs", 1))
+    ):
+        for tensor, x in ((n, x) for n, x in server.items() if x.numel()):
             arrays[f"round{r}/server/" + _theirs(cls, tensor)] = x.numpy()
         for k, own in enumerate(personal):
             for tensor, x in own.items():
@@ -194,17 +197,23 @@ OTHER_SIZES = {
     "promptfl": ("PromptFL", {"n_ctx": 3, "position": "end"}),
     "prox": ("Prox", {"n_ctx": 5, "mu": 2.0}),
     "fedpgp": ("FedPGP", {"n_ctx": 6, "bottleneck": 2, "mu": 0.7, "temp": 0.3}),
+    "maple": ("FedMaPLe", {"n_ctx": 3, "prompt_depth": 1}),
+    "pfedpt": ("pFedPT", {"n_ctx": 3, "pad": 2, "prompt_lr": 0.5, "local_epochs": 2}),
 }
 
 
 @pytest.mark.parametrize("name", OTHER_SIZES)
-def test_federations_of_other_sizes_recorded_by_the_plain_path_are_met(tmp_path, name):
+def test_federations_of_other_sizes_recorded_by_the_plain_path_are_met(tmp_path, name, monkeypatch):
     registered, stated = OTHER_SIZES[name]
+    if METHODS[registered].official is None:
+        tensors = {n: n for n in ("context", "up", "down", "left", "right")}  # trained in two phases
+        ours = Official(files=(name,), tensors=tensors, round_tolerance=2e-6)  # of numbers up to 4
+        monkeypatch.setattr(METHODS[registered], "official", ours)
     clip = random_clip(quick=True, width=48, text_width=64, embed=40)
     save_clip(tmp_path, clip)
     cls = METHODS[registered]
     variant = cls.official.variants[""]
-    hyper = {cls.official.hyper.get(k, k): v for k, v in stated.items()} | {"lr": 1e-3}
+    hyper = {cls.official.hyper.get(k, k): v for k, v in stated.items() if k != "local_epochs"} | {"lr": 1e-3}
     method, plain = (
         make_method(registered, c, hyper=hyper, quirks=variant.quirks) for c in (clip, PlainCLIP(clip))
     )
@@ -223,3 +232,38 @@ def test_hyperparameters_come_from_the_file():
     method = file.build(cls, random_clip(), cls.official.variants[""])
     assert (method.hyper.bottleneck, method.hyper.mu, method.hyper.temperature) == (4, 1.0, 0.5)
     assert method.quirk("placeholder-anchor")
+
+
+def test_no_starting_words_are_none_and_not_the_methods_own(tmp_path):
+    folder(tmp_path, "maple.npz")
+    altered(
+        tmp_path / "maple.npz",
+        hparams_json=lambda x: np.array(json.dumps(json.loads(str(x)) | {"ctx_init": None})),
+    )
+    cls = METHODS["FedMaPLe"]
+    method = GoldenFile(tmp_path / "maple.npz").build(cls, random_clip(), cls.official.variants[""])
+    assert method.phrase == ""
+
+
+@pytest.mark.parametrize("position", ["middle", "front"])
+def test_tokens_stand_as_the_authors_tokenise_them_wherever_the_name_stands(tmp_path, position):
+    folder(tmp_path, "promptfl.npz")
+    with np.load(tmp_path / "promptfl.npz") as archive:
+        kept = {k: archive[k] for k in ("images", "labels", "classnames", "tokens")}
+        kept |= {k: archive[k] for k in archive.files if k.startswith("init/")}
+        kept["logits_eval"] = archive[f"position_{position}/logits_eval"]
+        stated = json.loads(str(archive["hparams_json"])) | {"position": position}
+    np.savez(tmp_path / "promptfl.npz", **kept, hparams_json=np.array(json.dumps(stated)))
+    (outcome,) = run(tmp_path)
+    assert outcome.passed, [c for c in outcome.checks if not c.passed]
+    assert {c.quantity for c in outcome.checks} == {"tokens", "logits_eval"}
+
+
+def test_a_term_is_compared_before_a_weight_of_zero(tmp_path):
+    folder(tmp_path, "fedpgp.npz")
+    altered(
+        tmp_path / "fedpgp.npz",
+        hparams_json=lambda x: np.array(json.dumps(json.loads(str(x)) | {"mu": 0})),
+    )
+    (outcome,) = run(tmp_path)
+    assert next(c for c in outcome.checks if c.quantity == "loss_contrastive").passed
