@@ -88,7 +88,7 @@ class Official:
     Attributes:
         files: stems of golden files of this method; `federated_<stem>` belongs to it too.
         tensors: our tensor names to theirs; theirs may end in `[i]`, a row of a larger tensor, or have a `{}` where
-            they number the tensors that ours is a stack of.
+            they number the tensors that ours is a stack of, or several of ours, one after the other.
         hyper: their hyper-parameter names to ours; equal names need no entry.
         variants: prefixes of keys in the files to switches; "" is the file's main body.
         aggregation: rules in `aggregation.npz` that this method's `aggregate` follows, to switches.

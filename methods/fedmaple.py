@@ -46,6 +46,8 @@ from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Var
 from fedbench.registry import METHODS
 
 REST = ("proj_weight", "proj_bias", "deep", "deep_weight", "deep_bias")
+IDLE = ("idle_weight", "idle_bias")
+"""Where J is more than the image tower's blocks: the surplus layers."""
 
 
 @METHODS.register("FedMaPLe")
@@ -70,6 +72,8 @@ class FedMaPLe(Method):
             "deep": "prompt_learner.compound_prompts_text.{}",
             "deep_weight": "prompt_learner.compound_prompt_projections.{}.weight",
             "deep_bias": "prompt_learner.compound_prompt_projections.{}.bias",
+            "idle_weight": "prompt_learner.compound_prompt_projections.{}.weight",
+            "idle_bias": "prompt_learner.compound_prompt_projections.{}.bias",
         },
         hyper={"prompt_depth": "depth", "ctx_init": "phrase"},
         variants={"": Variant(), "fp16cast/": Variant(quirks=("half-casts",))},
@@ -93,8 +97,16 @@ class FedMaPLe(Method):
         words = self.clip.text.tokenize(self.hyper.phrase.replace("_", " "))
         self.words = words if len(words) >= self.hyper.n_ctx else []
         self.phrase = self.hyper.phrase if self.words else ""
+        blocks = len(self.clip.image.blocks) if self.clip.image else self.depth
+        self.coupled = min(self.depth, blocks) - 1  # beyond the image tower nothing takes what F_i makes
+        if self.coupled < self.depth - 1:
+            self.shared = (*self.shared, *IDLE)
         if self.quirk("context-only-average"):
             self.shared = ("context",)
+
+    def phases(self, local_epochs: int) -> list[Sequence[str]]:
+        """Everything but layers without a use, which no optimiser touches."""
+        return [("context", *REST)] * local_epochs
 
     @property
     def leaked(self) -> tuple[str, ...]:
@@ -112,7 +124,7 @@ class FedMaPLe(Method):
         n, more, width = self.hyper.n_ctx, self.depth - 1, self.clip.text.width
         out = self.clip.image.width if self.clip.image else 1
         drawn = self.normal(n, width, rng=rng)
-        return {
+        p = {
             "context": self.clip.text.embed(self.words[:n]).cpu() if self.words else drawn,
             "proj_weight": self.uniform(out, width, rng=rng, fan_in=width),
             "proj_bias": self.uniform(out, rng=rng, fan_in=width),
@@ -120,6 +132,10 @@ class FedMaPLe(Method):
             "deep_weight": self.uniform(out, width, rng=rng, fan_in=width).repeat(more, 1, 1),
             "deep_bias": self.uniform(out, rng=rng, fan_in=width).repeat(more, 1),
         }
+        if self.coupled == more:
+            return p
+        idle = {name: p[f"deep_{name.removeprefix('idle_')}"][self.coupled :] for name in IDLE}
+        return p | {name: p[name][: self.coupled] for name in ("deep_weight", "deep_bias")} | idle
 
     def at_use(self, tokens: Tensor) -> Tensor:
         """Learned tokens as they enter a tower."""
@@ -137,7 +153,7 @@ class FedMaPLe(Method):
         ln_pre: Any = self.clip.image.visual.ln_pre
         first = coupled(p["context"][:, None], p["proj_weight"][:, None], p["proj_bias"][:, None])
         first = layer_norm(self.at_use(first), ln_pre).expand(-1, x.shape[1], -1, -1)
-        deep = self.at_use(coupled(p["deep"], p["deep_weight"], p["deep_bias"]))
+        deep = self.at_use(coupled(p["deep"][:, : self.coupled], p["deep_weight"], p["deep_bias"]))
         last = torch.arange(x.shape[2], x.shape[2] + self.hyper.n_ctx, device=x.device)
         return self.encode_images(torch.cat([x, first], dim=2), DeepTokens(deep, last))
 

@@ -4,8 +4,7 @@ Paper: "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for
 2025. Official code: pFedMMA (84197bb), `trainers/pFedMMA.py`, `clip/model.py`, `clip/gsl.py`.
 
 Beside each block of a tower from `start` to `end` (5 to 12, counted from 1) stands an adapter, fed by the
-block's own normalised input and added once to its output, at every token; the prompt is "a photo of a
-{name}.":
+block's own normalised input and added once to its output, at every token; the prompt is "a photo of a {name}.":
 
     block(x) + α A(LN1(x)),    A(z) = W_up ReLU(W_sh ReLU(W_dn z + b_dn) + b_sh) + b_up
 
@@ -37,7 +36,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.adapters import Adapters
-from fedbench.clip.prompts import Prompt, photo_prompt
+from fedbench.clip.prompts import Prompt, text_prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
 from fedbench.registry import METHODS
@@ -71,6 +70,7 @@ class PFedMMA(Method):
             "adapter_end": "end",
             "adapter_dim": "rank",
             "adapter_scale": "scale",
+            "text_ctx_init": "phrase",
         },
         variants={
             "": Variant(),
@@ -82,13 +82,15 @@ class PFedMMA(Method):
     )
 
     class Hyper(Method.Hyper):
-        """rank: width of the middle; scale: α; start, end: first and last adapted block, None: as above."""
+        """rank: width of the middle; scale: α; start, end: first and last adapted block, None: as above;
+        phrase: the words before the class name."""
 
         rank: PositiveInt = 32
         scale: PositiveFloat = 1e-3
         start: PositiveInt | None = None
         end: PositiveInt | None = None
         gradient_scaling: bool = True
+        phrase: str = "a photo of a"
 
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; both towers must have the blocks `start` to `end`."""
@@ -103,8 +105,9 @@ class PFedMMA(Method):
         self.image_input = f"block:{self.first}"
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
-        """[SOS] a photo of a, class name, full stop, [EOT]."""
-        return [photo_prompt(self.clip.text.tokenize, name) for name in classnames]
+        """[SOS] phrase, class name, full stop, [EOT]."""
+        sentences = (f"{self.hyper.phrase} {name}.".replace("_", " ") for name in classnames)
+        return [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
 
     def init(self, rng: torch.Generator) -> Tensors:
         """down: (layers, rank, width), up: (layers, width, rank), shared: (layers, rank, rank); biases"""

@@ -45,11 +45,13 @@ def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
     else:
         for outcome in outcomes:
             _show(outcome)
-        missed = [o for o in outcomes if not o.passed]
         compared = sum(len(o.checks) for o in outcomes)
         files = len({o.file for o in outcomes if o.checks})
+        missed = {o.file for o in outcomes if any(not c.passed for c in o.checks)}
+        failed = {o.file for o in outcomes if o.failed}
         click.echo(
             f"{compared} quantities of {files} files compared, {len(missed)} files missed their tolerance"
+            + (f", {len(failed)} could not be compared" if failed else "")
         )
     if not all(o.passed for o in outcomes):
         raise SystemExit(1)
@@ -77,6 +79,13 @@ def _show(outcome: "Outcome") -> None:
         if not check.passed and check.quantity != kind:
             others = f" and {missed[kind] - 1} more" if missed[kind] > 1 else ""
             verdict += f" by {check.quantity.removeprefix(kind + '/')}{others}"
-        click.echo(f"  {kind:<42} {check.deviation:9.2e} of {check.tolerance:.1e}  {verdict}")
+        off = (
+            "another size"
+            if math.isinf(check.deviation)
+            else f"{check.deviation:9.2e} of {check.tolerance:.1e}"
+        )
+        click.echo(f"  {kind:<42} {off:>20}  {verdict}")
+    if missed.total() and outcome.ignored:
+        click.echo(f"  stated in the file and unknown to {outcome.method}: {', '.join(outcome.ignored)}")
     if outcome.left:
         click.echo(f"  not compared: {', '.join(outcome.left)}")

@@ -92,9 +92,13 @@ def compare(
 def _unstacked(ours: dict[str, np.ndarray], recorded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Our stacks, `name.{}`, row by row under the numbers that the file has; all rows under each, if it has others."""
     rows: dict[str, np.ndarray] = {}
+    tensors = {key.rpartition("/")[2] for key in recorded}
     for pattern in (key for key in ours if "{}" in key):
-        keys, stack = numbered(recorded, pattern), ours[pattern]
-        rows |= {key: stack[i] if len(keys) == len(stack) else stack for i, key in enumerate(keys)}
+        # one quantity may lack rows, such as gradients of what has none; all quantities together have them all
+        numbers, stack = list(numbered(tensors, pattern.rpartition("/")[2])), ours[pattern]
+        for number, key in numbered(recorded, pattern).items():
+            row = numbers.index(number)
+            rows[key] = stack[row] if row < len(stack) <= len(numbers) else stack
     return ours | rows
 
 
@@ -262,7 +266,10 @@ def _named(cls: type[Method], prefix: str, tensors: Tensors) -> dict[str, np.nda
     for name, x in tensors.items():
         theirs, row = official_name(cls, name)
         if row is None:
-            named[f"{prefix}/{theirs}"] = x[0].numpy().copy()
+            before = (
+                [named[f"{prefix}/{theirs}"]] if f"{prefix}/{theirs}" in named else []
+            )  # stacks share a name
+            named[f"{prefix}/{theirs}"] = np.concatenate([*before, x[0].numpy()])
         else:
             rows.setdefault(theirs, {})[row] = named[f"{prefix}/{theirs}[{row}]"] = x[0].numpy().copy()
     return named | {f"{prefix}/{theirs}": np.stack([r[i] for i in sorted(r)]) for theirs, r in rows.items()}

@@ -35,8 +35,18 @@ class GoldenFile:
 
     @cached_property
     def hparams(self) -> dict[str, Any]:
-        """The hyper-parameters that the file states."""
-        return json.loads(str(self.arrays["hparams_json"])) if "hparams_json" in self.arrays else {}
+        """The hyper-parameters that the file states.
+
+        Raises:
+            FedbenchError: they are no JSON object.
+        """
+        try:
+            stated = json.loads(str(self.arrays.get("hparams_json", "{}")))
+        except json.JSONDecodeError as error:
+            raise FedbenchError(f"{self.path.name}: hparams_json is no JSON: {error}") from error
+        if not isinstance(stated, dict):
+            raise FedbenchError(f"{self.path.name}: hparams_json is no JSON object")
+        return stated
 
     @property
     def federated(self) -> bool:
@@ -79,14 +89,23 @@ class GoldenFile:
 
     def build(self, cls: type[Method], clip: FrozenCLIP, variant: Variant) -> Method:
         """The method with the file's hyper-parameters."""
-        official, fields = _official(cls), cls.Hyper.model_fields
-        stated = {**self.hparams, **self.hparams.get("optim", {})}
-        hyper = {official.hyper.get(k, k): v for k, v in stated.items()}
-        hyper = {k: v for k, v in hyper.items() if k in fields}
+        fields = cls.Hyper.model_fields
+        hyper = {ours: v for ours, v in self._stated(cls).values() if ours in fields}
         hyper |= {k: "" for k, v in hyper.items() if v is None and fields[k].annotation is str}  # no words
         hyper = {k: v for k, v in hyper.items() if v is not None}
         hyper |= dict(variant.hyper) | {ours: str(self.arrays[key]) for ours, key in variant.read.items()}
         return cls(clip, self.classnames, hyper=hyper, quirks=variant.quirks)
+
+    def ignored(self, cls: type[Method]) -> list[str]:
+        """What the file states and the method has no hyper-parameter for."""
+        return [k for k, (ours, _) in self._stated(cls).items() if ours not in cls.Hyper.model_fields]
+
+    def _stated(self, cls: type[Method]) -> dict[str, tuple[str, Any]]:
+        """The file's name of each hyper-parameter to ours and its value."""
+        stated = {**self.hparams, **self.hparams.get("optim", {})}
+        return {
+            k: (_official(cls).hyper.get(k, k), v) for k, v in stated.items() if k not in ("optim", "method")
+        }
 
     def start(self, method: Method) -> Tensors:
         """The common start of training.
@@ -106,24 +125,31 @@ class GoldenFile:
         Raises:
             FedbenchError: a tensor of another size than the method's.
         """
-        found = {}
-        for name, like in method.init(torch.Generator()).items():
+        found: Tensors = {}
+        own = method.init(torch.Generator())
+        for name, like in own.items():
             theirs, row = official_name(type(method), name)
             if "{}" in theirs:
-                if rows := numbered(self.arrays, prefix + theirs):
-                    found[name] = _like(
-                        torch.stack([self.tensor(key) for key in rows]),
-                        like,
-                        f"{self.path.name}: {prefix}{theirs}",
-                    )
-                elif not like.numel():  # a stack of none
-                    found[name] = like
+                found |= self._stack(method, prefix, theirs, own)
                 continue
             for key, index in ((f"{prefix}{theirs}[{row}]", None), (f"{prefix}{theirs}", row)):
                 if key in self.arrays and (index is not None or row is None or key.endswith("]")):
                     value = self.tensor(key) if index is None else self.tensor(key)[index]
                     found[name] = _like(value, like, f"{self.path.name}: {key}")
         return found
+
+    def _stack(self, method: Method, prefix: str, theirs: str, own: Tensors) -> Tensors:
+        """Those of our tensors that are stacks of the numbered tensors called `theirs`."""
+        sharing = {n: x for n, x in own.items() if official_name(type(method), n)[0] == theirs}
+        keys = numbered(self.arrays, prefix + theirs).values()
+        if not keys and any(x.numel() for x in sharing.values()):
+            return {}
+        whole = torch.cat(list(sharing.values()))
+        if keys:
+            whole = _like(
+                torch.stack([self.tensor(key) for key in keys]), whole, f"{self.path.name}: {prefix}{theirs}"
+            )
+        return dict(zip(sharing, whole.split([len(x) for x in sharing.values()]), strict=True))
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -175,11 +201,11 @@ def official_name(cls: type[Method], name: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (theirs, None)
 
 
-def numbered(keys: Iterable[str], pattern: str) -> list[str]:
+def numbered(keys: Iterable[str], pattern: str) -> dict[int, str]:
     """The keys that are `pattern` with a number for its `{}`, by number."""
     shape = re.compile(re.escape(pattern).replace(r"\{\}", r"(\d+)"))
     found = ((shape.fullmatch(key), key) for key in keys)
-    return [key for _, key in sorted((int(match[1]), key) for match, key in found if match)]
+    return dict(sorted((int(match[1]), key) for match, key in found if match))
 
 
 def _like(value: Tensor, like: Tensor, what: str) -> Tensor:
@@ -189,7 +215,16 @@ def _like(value: Tensor, like: Tensor, what: str) -> Tensor:
 
 
 def whole_batch(method: Method, images: Tensor, labels: Tensor) -> Step:
-    """One step of one client on all images. images (batch, 3, side, side)"""
+    """One step of one client on all images. images (batch, 3, side, side)
+
+    Raises:
+        FedbenchError: images of another size, or labels without a class.
+    """
+    side, classes = method.clip.preprocess.size, len(method.classnames)
+    if images.shape[1:] != (3, side, side):
+        raise FedbenchError(f"images are {tuple(images.shape)}, the CLIP takes (batch, 3, {side}, {side})")
+    if labels.shape != images.shape[:1] or not ((labels >= 0) & (labels < classes)).all():
+        raise FedbenchError(f"labels are not {len(images)} places in {classes} classes")
     features = method.clip.image_input(images, method.image_input)[None]
     valid = torch.ones(1, len(labels), dtype=torch.bool)
     return Step(features, labels[None], valid, torch.ones(1, dtype=torch.bool))

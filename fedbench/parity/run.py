@@ -28,6 +28,7 @@ class Outcome:
         method: name, "" where no registered method claims the file.
         checks: compared quantities.
         left: recorded quantities that were not compared.
+        ignored: hyper-parameters that the file states and the method has not.
         reason: why the file was not compared at all, or "".
         failed: it should have been compared and could not be.
     """
@@ -36,6 +37,7 @@ class Outcome:
     method: str
     checks: list[Check] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
     reason: str = ""
     failed: bool = False
 
@@ -62,7 +64,10 @@ def run(root: Path) -> list[Outcome]:
 def _file(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]:
     if file.path.stem == "aggregation":
         return _aggregation(file, clip, name)
-    claimants = file.methods()
+    try:
+        claimants = file.methods()
+    except FedbenchError as error:
+        return [Outcome(name, "", reason=str(error), failed=True)]
     if not claimants:
         return [Outcome(name, "", reason="no registered method claims it")]
     return [_claimed(file, clip, cls, name) for cls in claimants]
@@ -70,7 +75,7 @@ def _file(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]:
 
 def _claimed(file: GoldenFile, clip: FrozenCLIP, cls: type[Method], name: str) -> Outcome:
     assert cls.official is not None
-    outcome = Outcome(name, cls.name)
+    outcome = Outcome(name, cls.name, ignored=file.ignored(cls))
     if file.path.stem in cls.official.excluded:
         outcome.reason = cls.official.excluded[file.path.stem]
         return outcome

@@ -95,9 +95,22 @@ def test_default_depth_and_number_of_official_tensors():
     assert FedMaPLe(sizes(1, 1), NAMES).depth == 1
     start = FedMaPLe(sizes(), NAMES).init(torch.Generator())
     official = FedMaPLe.official.tensors
-    assert sum(len(start[ours]) if "{}" in theirs else 1 for ours, theirs in official.items()) == 27
+    assert sum(len(x) if "{}" in official[ours] else 1 for ours, x in start.items()) == 27
     with pytest.raises(FedbenchError, match="depth = 13"):
         FedMaPLe(sizes(), NAMES, hyper={"depth": 13})
+
+
+def test_couplings_beyond_the_image_tower_are_sent_and_never_trained():
+    """As the official code has them: `torch.optim` passes over parameters without a gradient, weight decay too."""
+    method = FedMaPLe(sizes(3, 6), NAMES, hyper={"depth": 5})
+    begun = method.init(torch.Generator())
+    assert [len(begun[n]) for n in ("deep", "deep_weight", "idle_weight")] == [4, 2, 2]
+    assert payload(method)["shared"] == 5 * (2 * 512 + 512 * 768 + 768)
+    fed = federation(make(random_clip(layers=2, text_layers=4), depth=4))
+    first = dict(fed.server)
+    fed.run_round(0)
+    moved = {name: float((x - first[name]).abs().max()) for name, x in fed.server.items()}
+    assert {name for name, by in moved.items() if by < 1e-7} == {"idle_weight", "idle_bias"}
 
 
 def test_a_backbone_without_a_plain_image_tower_is_skipped_with_a_reason():

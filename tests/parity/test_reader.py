@@ -62,3 +62,46 @@ def test_fedotp_may_be_told_never_to_stop_early():
     text = F.normalize(torch.randn(1, 2, 2, size, generator=draw), dim=-1)
     sim = method.similarity(text, torch.randn(1, 3, 5, size, generator=draw))
     assert (method.plan(sim)[1] == 7).all()
+
+
+def text(value):
+    return np.array(value)
+
+
+def test_other_prompt_words_are_the_files(tmp_path):
+    changed = '{"adapter_start": 2, "adapter_end": 4, "adapter_dim": 8, "adapter_scale": 0.5, "text_ctx_init": "one"}'
+    folder = written(tmp_path, "pfedmma.npz", lambda k, x: text(changed) if k == "hparams_json" else x)
+    (outcome,) = run(folder)
+    found = {c.quantity: c for c in outcome.checks}
+    assert not found["tokens"].passed
+    method = METHODS["pFedMMA"](random_clip(), ["a_b"], hyper={"phrase": "one_two"})
+    tokenize = method.clip.text.tokenize
+    assert method.prompts(["a_b"])[0][1:-1] == tokenize("one two a b.")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("hparams_json", text("{"), "fedotp.npz: hparams_json is no JSON"),
+        ("hparams_json", text("[1]"), "fedotp.npz: hparams_json is no JSON object"),
+        ("images", np.zeros((8, 3, 16, 16), np.float32), "images are (8, 3, 16, 16), the CLIP takes"),
+        ("labels", np.full(8, 99), "places in"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_fails_alone(tmp_path, key, value, reason):
+    folder = written(tmp_path, "fedotp.npz", lambda k, x: value if k == key else x)
+    shutil.copy(GOLDEN / "prox.npz", folder)
+    done = CliRunner().invoke(parity, [str(folder)])
+    assert done.exit_code == 1
+    assert f"fedotp.npz: FAILED: {reason}" in done.output or reason in done.output
+    assert "0 files missed their tolerance, 1 could not be compared" in done.output
+    assert "prox.npz (Prox)" in done.output
+
+
+def test_a_miss_names_the_hyper_parameters_that_the_method_lacks(tmp_path):
+    changed = (
+        '{"mu": 0.7, "n_ctx": 16, "position": "end", "optim": {"lr": 0.001, "nesterov": true}, "warmup": 3}'
+    )
+    folder = written(tmp_path, "prox.npz", lambda k, x: text(changed) if k == "hparams_json" else x)
+    done = CliRunner().invoke(parity, [str(folder)])
+    assert "stated in the file and unknown to Prox: warmup, nesterov" in done.output
