@@ -12,7 +12,8 @@ from pydantic import field_validator
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt, text_prompt
-from fedbench.method import Batch, Method, Official, Settings, Tensors, Variant
+from fedbench.method import Batch, Method, Settings, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 

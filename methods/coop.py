@@ -13,7 +13,8 @@ the epochs of one round count; that is the quirk `restart-each-round`. Those of 
 
 from dataclasses import replace
 
-from fedbench.method import MOMENTUM_LEAK, Official, Optimizer
+from fedbench.method import MOMENTUM_LEAK, Optimizer
+from fedbench.official import Official
 from fedbench.registry import METHODS
 
 from .promptfl import DRIVER, PromptFL

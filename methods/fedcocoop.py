@@ -37,7 +37,8 @@ from torch import Tensor
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt
 from fedbench.errors import FedbenchError
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official
 from fedbench.registry import METHODS
 
 TOKENS_AT_ONCE = 2**14

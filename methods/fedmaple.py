@@ -42,7 +42,8 @@ from fedbench.clip.blocks import layer_norm, product
 from fedbench.clip.deep import DeepTokens
 from fedbench.clip.prompts import EOT, SOS, Prompt, slot
 from fedbench.errors import FedbenchError
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 REST = ("proj_weight", "proj_bias", "deep", "deep_weight", "deep_bias")

@@ -36,7 +36,8 @@ from torch import Tensor
 
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Optimizer, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 TINY = 1e-37

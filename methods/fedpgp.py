@@ -31,7 +31,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt, context_prompt, text_prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 

@@ -36,7 +36,8 @@ from torch import Tensor
 
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt, context_prompt, photo_prompt, text_prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 BIASES = ("query_bias", "key_bias")

@@ -38,7 +38,8 @@ from torch import Tensor
 from fedbench.clip.adapters import Adapters
 from fedbench.clip.prompts import Prompt, text_prompt
 from fedbench.errors import FedbenchError
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 KINDS = ("weight", "bias")

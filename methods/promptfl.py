@@ -21,7 +21,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt, context_prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 DRIVER = {

@@ -12,7 +12,8 @@ reported loss and has no gradient, so the released method is PromptFL. That is t
 
 from pydantic import NonNegativeFloat
 
-from fedbench.method import MOMENTUM_LEAK, Batch, Official, Tensors, Variant
+from fedbench.method import MOMENTUM_LEAK, Batch, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 from .promptfl import PromptFL

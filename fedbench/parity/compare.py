@@ -11,7 +11,8 @@ import torch
 from fedbench.clip import FrozenCLIP
 from fedbench.engine.federation import Federation
 from fedbench.engine.local import Step, losses_and_gradients, train_locally
-from fedbench.method import Batch, Method, Tensors, Variant
+from fedbench.method import Batch, Method, Tensors
+from fedbench.official import Variant
 from fedbench.parity.golden import GoldenFile, numbered, official_name, whole_batch
 
 INPUTS = re.compile(

@@ -16,7 +16,8 @@ from fedbench.clip import FrozenCLIP
 from fedbench.clip.load import from_state_dict, openai_config
 from fedbench.engine.local import Step
 from fedbench.errors import FedbenchError
-from fedbench.method import Method, Official, Tensors, Variant
+from fedbench.method import Method, Tensors
+from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 WEIGHTS = "tiny_clip.npz"

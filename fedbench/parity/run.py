@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fedbench.clip import FrozenCLIP
 from fedbench.errors import FedbenchError
-from fedbench.method import Method, Variant
+from fedbench.method import Method
+from fedbench.official import Variant
 from fedbench.parity.compare import (
     Check,
     aggregation,

@@ -8,7 +8,7 @@ from fedbench.report.arithmetic import HM
 from fedbench.report.layout import AVG
 from fedbench.report.load import Done
 from fedbench.report.matrix import spreads
-from fedbench.report.rows import LAYOUT, SHOTS, flat, held_out, short, shown, unique
+from fedbench.report.rows import FEW, LAYOUT, SHOTS, flat, held_out, listed, short, shown, unique
 from fedbench.report.select import BEST_ON_TEST, describe
 from fedbench.report.tables import Table
 
@@ -23,6 +23,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
         ("Backbone", table.backbone + (f" ({table.caveat})" if table.caveat else "") + _weights(table)),
         ("Protocol", _protocol(table)),
         ("Data", _data(table)),
+        ("Quirks", _quirks(table)),
         ("Selection", _selection(table)),
         ("Seeds", _seeds(table)),
         ("Training", _training(table)),
@@ -123,6 +124,22 @@ def _data(table: Table) -> str:
         for dataset, found in notes.items()
         if found
     )
+
+
+def _quirks(table: Table) -> str:
+    """Which quirks the labels' short names stand for, and those of datasets, which no label has."""
+    named = [
+        f"{row[row.rindex('[') + 1 : -1].removeprefix('quirks ')}: {listed(table.quirks[row])}"
+        for row in table.rows
+        if len(table.quirks[row]) > FEW
+    ]
+    of_data = [
+        f"on {c.config.dataset}: {quirk}"
+        for c in table.cells
+        for quirk in c.config.quirks
+        if quirk not in table.quirks[table.labels[c.name]]
+    ]
+    return "; ".join(unique([*named, *of_data]))
 
 
 def _selection(table: Table) -> str:

@@ -3,7 +3,8 @@
 Only cells that differ in nothing but the seed are pooled. A configuration key that takes several values for
 one (method, dataset, split, backbone) is written into the row's label, as in "FedPGP (mu=1)". A key that
 differs only between datasets (settings tuned per dataset) splits no row. Quirks are always in the label, as
-in "Prox [detached-prox]". A held-out domain is a column of the table and part of no label.
+in "Prox [detached-prox]", save those of a dataset whose cells all have them; more than two are "[quirks a]", and
+the table says which they are. A held-out domain is a column of the table and part of no label.
 """
 
 import json
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
+from fedbench.quirks import of_dataset
 from fedbench.report.load import Store
 
 IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
@@ -26,6 +28,9 @@ HELD_OUT, SHOTS = "target", "shots"
 LAYOUT = (f"split_options.{HELD_OUT}",)
 """Keys that make columns, not rows."""
 
+FEW = 2
+"""Quirks that a label has room for."""
+
 Item = TypeVar("Item")
 
 
@@ -36,12 +41,14 @@ class Rows:
     Attributes:
         of: cell name to its row's label (finished and unfinished cells).
         order: the labels as the table lists them.
+        quirks: label to the quirks that it names.
         method: label to the method's name.
         short: label without the shots.
     """
 
     of: Mapping[str, str]
     order: tuple[str, ...]
+    quirks: Mapping[str, tuple[str, ...]]
     method: Mapping[str, str]
     short: Mapping[str, str]
 
@@ -49,21 +56,29 @@ class Rows:
 def rows(store: Store) -> Rows:
     """Label every cell of the store; labels are the same in all of its tables and figures."""
     cells = store.configs
-    keys = _varying(cells.values())
-    of = {name: _label(config, keys[config.method]) for name, config in cells.items()}
+    keys, active = _varying(cells.values()), _row_quirks(cells)
     rank = _method_ranks(store, cells)
 
     def place(name: str) -> tuple[Any, ...]:
         config = cells[name]
         values = [_sortable(flat(config).get(key)) for key in keys[config.method]]
-        return rank[config.method], len(config.quirks), config.quirks, values
+        return rank[config.method], len(active[name]), active[name], values
 
     ordered = sorted(cells, key=place)
+    many = unique(active[name] for name in ordered if len(active[name]) > FEW)
+    names = {found: f"quirks {_letters(i)}" for i, found in enumerate(many)}
+
+    def label(name: str, without: str = "") -> str:
+        text = _label(cells[name], keys[cells[name].method], without=without)
+        return text + (f" [{names.get(active[name], listed(active[name]))}]" if active[name] else "")
+
+    of = {name: label(name) for name in cells}
     return Rows(
         of=of,
-        order=tuple(dict.fromkeys(of[name] for name in ordered)),
+        order=unique(of[name] for name in ordered),
+        quirks={of[name]: active[name] for name in ordered},
         method={of[name]: cells[name].method for name in ordered},
-        short={of[name]: _label(cells[name], keys[cells[name].method], without=SHOTS) for name in ordered},
+        short={of[name]: label(name, without=SHOTS) for name in ordered},
     )
 
 
@@ -118,14 +133,38 @@ def _varying(configs: Iterable[RunConfig]) -> dict[str, tuple[str, ...]]:
     return {method: tuple(sorted(keys)) for method, keys in methods.items()}
 
 
+def _row_quirks(cells: Mapping[str, RunConfig]) -> dict[str, tuple[str, ...]]:
+    """Cell name to the quirks in its label: all, but for those of its dataset that all of its cells there have."""
+    parted = {}
+    for name, config in cells.items():
+        owned = of_dataset(config.dataset)
+        parted[name] = tuple(q for q in config.quirks if q not in owned)
+    seen = defaultdict(set)
+    for name, c in cells.items():
+        seen[c.method, c.dataset, c.split, c.backbone, parted[name]].add(c.quirks)
+    several = {key for key, found in seen.items() if len(found) > 1}
+    return {
+        name: c.quirks
+        if (c.method, c.dataset, c.split, c.backbone, parted[name]) in several
+        else parted[name]
+        for name, c in cells.items()
+    }
+
+
+def _letters(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    letters = chr(ord("a") + number % 26)
+    return letters if number < 26 else _letters(number // 26 - 1) + letters
+
+
 def _label(config: RunConfig, keys: tuple[str, ...], *, without: str = "") -> str:
+    """Method and settings."""
     keys = tuple(key for key in keys if key != f"split_options.{without}")
     values = flat(config)
     names = [short(key) for key in keys]
     clear = [name if names.count(name) == 1 else key for key, name in zip(keys, names, strict=True)]
     parts = [f"{name}={shown(values.get(key, 'unset'))}" for key, name in zip(keys, clear, strict=True)]
-    label = config.method + (f" ({', '.join(parts)})" if parts else "")
-    return label + (f" [{', '.join(config.quirks)}]" if config.quirks else "")
+    return config.method + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _method_ranks(store: Store, cells: Mapping[str, RunConfig]) -> dict[str, int]:

@@ -46,6 +46,7 @@ class Table:
     Attributes:
         rows: row labels in order.
         labels: cell name to row label.
+        quirks: row label to the quirks that it names.
         short: row label to the label without the shots.
         blocks: Average first where there are several datasets with the same columns, then the datasets.
         layouts: dataset to the layout of its block.
@@ -62,6 +63,7 @@ class Table:
     rule: str
     rows: tuple[str, ...]
     labels: Mapping[str, str]
+    quirks: Mapping[str, tuple[str, ...]]
     short: Mapping[str, str]
     blocks: tuple[Block, ...]
     layouts: Mapping[str, Layout]
@@ -160,6 +162,7 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
         rule=rule,
         rows=names,
         labels=labels.of,
+        quirks=labels.quirks,
         short=labels.short,
         blocks=tuple(blocks),
         layouts=layouts,

@@ -9,7 +9,8 @@ import torch
 from click.testing import CliRunner
 
 from fedbench.errors import FedbenchError
-from fedbench.method import Method, Official
+from fedbench.method import Method
+from fedbench.official import Official
 from fedbench.parity.cli import parity
 from fedbench.parity.golden import GoldenFile, official_name
 from fedbench.parity.run import run

@@ -6,6 +6,8 @@ import pytest
 from store_writer import StoreWriter, config, lbn
 
 from fedbench.config import RunConfig
+from fedbench.report import tables_of
+from fedbench.report.facts import facts
 from fedbench.report.load import load_store
 from fedbench.report.rows import rows
 
@@ -82,3 +84,29 @@ def test_an_unfinished_variant_has_its_own_row(tmp_path: Path) -> None:
     writer.done(config(hyper={"mu": 0.5}), [lbn(1, 1, 1), lbn(2, 2, 2)])
     writer.open(config(hyper={"mu": 1.0}), "failed", "diverged")
     assert rows(load_store(writer.root)).order == ("PromptFL (mu=0.5)", "PromptFL (mu=1)")
+
+
+def test_many_quirks_have_a_short_name_that_the_table_explains(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "run")
+    many, other = ("a-b", "c-d", "e-f"), ("a-b", "c-d", "g-h")
+    for method, quirks in (("Prox", many), ("FedPGP", many), ("CoOp", other), ("CoOp", ("a-b", "c-d"))):
+        writer.done(config(method, quirks=quirks), [lbn(1, 1, 1), lbn(2, 2, 2)])
+    (table,) = tables_of(writer.root)
+    assert table.rows == ("Prox [quirks a]", "FedPGP [quirks a]", "CoOp [a-b, c-d]", "CoOp [quirks b]")
+    assert dict(facts(table))["Quirks"] == "a: a-b, c-d, e-f; b: a-b, c-d, g-h"
+
+
+def test_a_quirk_of_one_dataset_splits_no_row(tmp_path: Path) -> None:
+    """As `--released` sets it: the average is over both datasets, and the table says which has the quirk."""
+    writer = StoreWriter(tmp_path / "run")
+    rounds = [lbn(1, 1, 1), lbn(2, 2, 2)]
+    writer.done(config(dataset="oxford_pets", quirks=("fixed-shots", "momentum-leak")), rounds)
+    writer.done(config(dataset="dtd", quirks=("momentum-leak",)), rounds)
+    (table,) = tables_of(writer.root)
+    assert table.rows == ("PromptFL [momentum-leak]",)
+    assert not table.blocks[0].values[table.rows[0]][0].missing
+    assert dict(facts(table))["Quirks"] == "on oxford_pets: fixed-shots"
+    # with and without it on one dataset, the rows tell them apart
+    writer.done(config(dataset="oxford_pets", quirks=("momentum-leak",)), rounds)
+    (table,) = tables_of(writer.root)
+    assert table.rows == ("PromptFL [momentum-leak]", "PromptFL [fixed-shots, momentum-leak]")
