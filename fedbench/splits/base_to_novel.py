@@ -15,7 +15,7 @@ from fedbench.splits.blocks import (
     check_possible,
     published_blocks,
 )
-from fedbench.splits.pools import check_tested, few_shot_notes, names, own_rows, pool, relabelled, without_val
+from fedbench.splits.pools import add_val, check_tested, few_shot_notes, own_rows, pool, relabelled
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, published_shots, sample
 from fedbench.task import Client, Dataset, Item, Metric, Pool, Split, Task
 
@@ -59,20 +59,16 @@ class BaseToNovel(Split):
         pools = {
             "base": pool(dataset, base, dataset.parts["test"]),
             "novel": pool(dataset, novel, dataset.parts["test"]),
-            "val": Pool(names(dataset, base), tuple(val)),
         }
         _check_tested(dataset, base_pool=pools["base"], novel_pool=pools["novel"], blocks=blocks)
         metrics = {
-            "local": own_rows("base", pools["base"], blocks),
+            "local": Metric("base", own_rows(pools["base"], blocks)),
             "base": Metric("base"),
             "novel": Metric("novel"),
         }
         notes = few_shot_notes(dataset, [*base, *novel], shots=self.options.shots, left_out_of="both halves")
-        if problem := without_val(pools["val"], blocks):
-            notes.append(problem)
-            del pools["val"]
-        else:
-            metrics["val"] = own_rows("val", pools["val"], blocks)
+        val_pool = Pool(pools["base"].classnames, tuple(val))
+        add_val(val_pool, own_rows(val_pool, blocks), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
             dataset=dataset,

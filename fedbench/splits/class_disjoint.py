@@ -15,9 +15,9 @@ from fedbench.splits.blocks import (
     check_possible,
     published_blocks,
 )
-from fedbench.splits.pools import check_tested, few_shot_notes, own_rows, pool, relabelled, without_val
+from fedbench.splits.pools import add_val, check_tested, few_shot_notes, own_rows, pool, relabelled
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, sample
-from fedbench.task import Client, Dataset, Item, Split, Task
+from fedbench.task import Client, Dataset, Item, Metric, Split, Task
 
 
 @SPLITS.register("class-disjoint")
@@ -60,15 +60,12 @@ class ClassDisjoint(Split):
         val = balanced_shots(
             dataset.parts["val"], shots=min(options.shots, VAL_SHOTS), seed=seed, purpose="val-shots"
         )
-        pools = {"test": pool(dataset, labels, dataset.parts["test"]), "val": pool(dataset, labels, val)}
+        pools = {"test": pool(dataset, labels, dataset.parts["test"])}
         check_tested(self.name, pools["test"], blocks)
-        metrics = {"local": own_rows("test", pools["test"], blocks)}
+        metrics = {"local": Metric("test", own_rows(pools["test"], blocks))}
         notes = few_shot_notes(dataset, labels, shots=options.shots, left_out_of="the label space")
-        if problem := without_val(pools["val"], blocks):
-            notes.append(problem)
-            del pools["val"]
-        else:
-            metrics["val"] = own_rows("val", pools["val"], blocks)
+        val_pool = pool(dataset, labels, val)
+        add_val(val_pool, own_rows(val_pool, blocks), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
             dataset=dataset,

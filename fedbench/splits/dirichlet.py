@@ -10,7 +10,7 @@ from pydantic import Field
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
-from fedbench.splits.pools import joined, lacking_val
+from fedbench.splits.pools import add_val, joined
 from fedbench.splits.skew import Generator, LabelDir, pachinko
 from fedbench.task import Client, Dataset, Item, Metric, Split, Task
 
@@ -63,11 +63,7 @@ class Dirichlet(Split):
             - _count(dealt["train"], dealt["test"])
         ):
             notes.append(f"{left} images are left over: clients get equally many")
-        if problem := lacking_val([bool(dealt["val"][k]) for k in clients]):
-            notes.append(problem)
-        else:
-            pools["val"], rows = joined(dataset.classnames, dealt["val"])
-            metrics["val"] = Metric("val", rows)
+        add_val(*joined(dataset.classnames, dealt["val"]), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
             dataset=dataset,

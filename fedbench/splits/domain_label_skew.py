@@ -10,7 +10,7 @@ from pydantic import Field
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
 from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
-from fedbench.splits.pools import joined, lacking_val
+from fedbench.splits.pools import add_val, joined
 from fedbench.splits.skew import LabelDir
 from fedbench.task import Client, Dataset, Item, Metric, Split, Task
 
@@ -62,11 +62,7 @@ class DomainLabelSkew(Split):
         pool, rows = joined(classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
         notes = dataset.notes() + order_notes(classnames, self.active_quirks)
-        if problem := lacking_val([bool(items) for items in dealt["val"]]):
-            notes.append(problem)
-        else:
-            pools["val"], rows = joined(classnames, dealt["val"])
-            metrics["val"] = Metric("val", rows)
+        add_val(*joined(classnames, dealt["val"]), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
             dataset=dataset,

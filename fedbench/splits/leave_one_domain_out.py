@@ -7,7 +7,7 @@ from pydantic import Field
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
-from fedbench.splits.pools import joined, lacking_val
+from fedbench.splits.pools import add_val, joined
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots
 from fedbench.task import Client, Dataset, Item, Metric, Pool, Split, Task
 
@@ -50,11 +50,7 @@ class LeaveOneDomainOut(Split):
         metrics = {"target": Metric("target")}
         notes = dataset.notes() + order_notes(classnames, self.active_quirks)
         val = [self._draw(dataset, domain, "val", seed=seed) for domain in sources]
-        if problem := lacking_val([bool(items) for items in val]):
-            notes.append(problem)
-        else:
-            pools["val"], rows = joined(classnames, val)
-            metrics["val"] = Metric("val", rows)
+        add_val(*joined(classnames, val), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
             dataset=dataset,

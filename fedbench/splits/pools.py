@@ -37,10 +37,9 @@ def joined(
     return Pool(classnames, tuple(items)), tuple(rows)
 
 
-def own_rows(name: str, of: Pool, blocks: Sequence[Sequence[int]]) -> Metric:
-    """Each client on the rows of its own classes, among all classes of the pool `of`, called `name`."""
-    rows = (tuple(row for row, item in enumerate(of.items) if item.label in block) for block in blocks)
-    return Metric(name, tuple(rows))
+def own_rows(of: Pool, blocks: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """The rows of a pool that show each client's own classes."""
+    return tuple(tuple(row for row, item in enumerate(of.items) if item.label in block) for block in blocks)
 
 
 def check_tested(protocol: str, of: Pool, blocks: Sequence[Sequence[int]]) -> None:
@@ -59,21 +58,23 @@ def check_tested(protocol: str, of: Pool, blocks: Sequence[Sequence[int]]) -> No
             )
 
 
-def without_val(val: Pool, blocks: Sequence[Sequence[int]]) -> str:
-    """Why there is no `val` metric over the clients' own classes; empty if there is one."""
-    there = set(by_label(val.items))
-    return lacking_val([bool(there.intersection(block)) for block in blocks])
-
-
-def lacking_val(has: Sequence[bool]) -> str:
-    """Why there is no `val` metric, given which clients have validation images; empty if all have."""
-    if not any(has):
-        return f"no validation images, so {NO_VAL}"
-    lacking = [str(client) for client, there in enumerate(has) if not there]
+def add_val(
+    of: Pool,
+    rows: Sequence[Sequence[int]],
+    *,
+    pools: dict[str, Pool],
+    metrics: dict[str, Metric],
+    notes: list[str],
+) -> None:
+    """Enter the metric `val` on each client's rows of `of`, or the note why there is none."""
+    lacking = [str(client) for client, own in enumerate(rows) if not own]
     if not lacking:
-        return ""
-    clients = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
-    return f"no validation image for client {clients}, so {NO_VAL}"
+        pools["val"], metrics["val"] = of, Metric("val", tuple(map(tuple, rows)))
+    elif len(lacking) == len(rows):
+        notes.append(f"no validation images, so {NO_VAL}")
+    else:
+        clients = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        notes.append(f"no validation image for client {clients}, so {NO_VAL}")
 
 
 def listed(dataset: Dataset, labels: Sequence[int]) -> str:
