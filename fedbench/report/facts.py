@@ -23,7 +23,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
         ("Backbone", table.backbone + (f" ({table.caveat})" if table.caveat else "") + _weights(table)),
         ("Protocol", _protocol(table)),
         ("Data", _data(table)),
-        ("Quirks", _quirks(table)),
+        ("Quirks", quirks(table)),
         ("Selection", _selection(table)),
         ("Seeds", _seeds(table)),
         ("Training", _training(table)),
@@ -126,7 +126,7 @@ def _data(table: Table) -> str:
     )
 
 
-def _quirks(table: Table) -> str:
+def quirks(table: Table) -> str:
     """Which quirks the labels' short names stand for, and those of datasets, which no label has."""
     named = [
         f"{row[row.rindex('[') + 1 : -1].removeprefix('quirks ')}: {listed(table.quirks[row])}"

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from fedbench.report.facts import quirks
 from fedbench.report.tables import Table
 
 PALETTE = (
@@ -82,10 +83,11 @@ def tidy(axes: Axes) -> None:
 
 
 def lines_of(width: float, table: Table, text: str) -> list[str]:
-    """The footnote's lines in a figure of `width` inches: backbone with its caveat, then `text`."""
+    """The footnote's lines in a figure of `width` inches: backbone with its caveat, then `text`, then quirks."""
+    said = f"{text.rstrip()} Quirks {found}." if (found := quirks(table)) else text
     caveat = f" ({table.caveat})" if table.caveat else ""
     characters = int((width - 0.16) * 72 / (0.52 * SMALL))  # a character takes about half of the font size
-    return textwrap.wrap(f"{table.split}, {table.backbone}{caveat}. {text}", characters)
+    return textwrap.wrap(f"{table.split}, {table.backbone}{caveat}. {said}", characters)
 
 
 def footnote(fig: Figure, lines: Sequence[str]) -> None:
