@@ -17,7 +17,9 @@ OPTIONS = [
         "--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda where it is there."
     ),
     click.option("--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True),
-    click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True),
+    click.option(
+        "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Fewer after a minute."
+    ),
     click.option("--threads", type=click.IntRange(min=1), default=None, help="Default: torch's."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object (several: one a line)."),
 ]

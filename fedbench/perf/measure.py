@@ -20,6 +20,9 @@ from fedbench.reference import PlainCLIP, plain_losses
 from fedbench.registry import METHODS
 from fedbench.seeds import torch_stream
 
+PATIENCE = 60.0
+"""Seconds after which no further repeat begins: methods inside the image tower take minutes on a CPU."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -28,6 +31,7 @@ class Measurement:
     Attributes:
         relative_difference: largest difference of results and gradients, over the largest value of each.
         worst: the result or gradient in which it was seen.
+        repeats: measured runs of each path; fewer than asked for where they take minutes.
         at_once: clients in one pass, as many as the memory budget holds.
         peak_bytes: of the process (CPU, weights and libraries included) or of the card, at the fast path's peak.
         gflop: operations of one client's fast step, forward and backward; 0 where they were not counted.
@@ -49,6 +53,7 @@ class Measurement:
     classes: int
     clients: int
     batch: int
+    repeats: int
     at_once: int
     gflop: float = 0.0
     bound_seconds: float = 0.0
@@ -224,8 +229,9 @@ def _measured(
     slow()
     fast.seconds.clear()
     slow.seconds.clear()
-    for _ in range(repeats):  # in turn, so that a machine that slows down slows both
-        fast()
+    began = time.perf_counter()
+    while len(slow.seconds) < repeats and (not slow.seconds or time.perf_counter() - began < PATIENCE):
+        fast()  # in turn, so that a machine that slows down slows both
         slow()
     fast_seconds = statistics.median(fast.seconds) / sizes["clients"]
     plain_seconds = statistics.median(slow.seconds)
@@ -243,6 +249,7 @@ def _measured(
         precision=clip.precision,
         threads=torch.get_num_threads(),
         image_seconds=image_seconds,
+        repeats=len(slow.seconds),
         **sizes,
     )
 
