@@ -11,6 +11,9 @@ from fedbench.registry import DATASETS
 from fedbench.splitlists import PARTS, Parts, own_domain_split, own_split
 from fedbench.task import Item
 
+PART_WORDS = {"train", "training", "test", "testing"}
+"""Folders of these names, in any case, are meant as a split, and never as domains."""
+
 
 @DATASETS.register("folder")
 class Folder(FolderDataset):
@@ -59,7 +62,7 @@ class Folder(FolderDataset):
     def from_lists(self) -> Found | None:
         """The split that folders named train, (val and) test give."""
         if not {"train", "test"} <= set(self._tree) <= set(PARTS):
-            if "train" in self._tree:
+            if PART_WORDS & {top.lower() for top in self._tree}:
                 raise FedbenchError(
                     f"{self.name}: its folders are {', '.join(self._tree)}; for a split, name them train, "
                     f"test and, "
@@ -83,6 +86,11 @@ class Folder(FolderDataset):
         self.count_found(sum(len(keys) for classes in self._tree.values() for keys in classes.values()))
         if set(self._tree) == {""}:
             return "own", tuple(names), own_split("folder", self._tree[""])
+        if bare := [domain for domain, classes in self._tree.items() if not any(classes.values())]:
+            raise FedbenchError(
+                f"{self.name}: its folder '{bare[0]}' has no images in class folders, so it is no domain; move "
+                "it away"
+            )
         self.domains = tuple(self._tree)
         groups = {(domain, name): keys for domain in self._tree for name, keys in self._tree[domain].items()}
         return "own", tuple(names), own_domain_split("folder", groups, names)

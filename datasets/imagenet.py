@@ -62,6 +62,11 @@ class ImageNet(FolderDataset):
         folder = self.image_root / part
         labels = {wordnet: label for label, wordnet in enumerate(self._names)}
         found = class_folders(folder) if folder.is_dir() else []
+        if folder.is_dir() and (loose := images(folder)):  # as ILSVRC2012_img_val.tar unpacks
+            raise FedbenchError(
+                f"imagenet: {len(loose)} images of {folder} are in no class folder; sort them into "
+                f"{part}/ID, for example {part}/{next(iter(self._names), 'n01440764')}"
+            )
         if unknown := [wordnet for wordnet in found if wordnet not in labels]:
             raise FedbenchError(
                 f"imagenet: folder {folder / unknown[0]} is of no class of {NAMES}; move it away"

@@ -61,5 +61,7 @@ class OxfordPets(FolderDataset):
         key = f"{row[0]}.jpg"
         breed = self.classname_of(key)
         if breed not in BREEDS or row[1] != str(BREEDS.index(breed) + 1):
-            raise FedbenchError(f"oxford_pets: '{' '.join(row)}' in its lists is no image of that class")
+            raise FedbenchError(
+                f"oxford_pets: '{' '.join(row)}' in its lists is no image of that class; get the lists again"
+            )
         return Item(key, BREEDS.index(breed))

@@ -102,6 +102,8 @@ class BatchDataset(Dataset):
 
     def _check_meta(self) -> None:
         file, key = self.meta
+        if not (self.folder / file).is_file():
+            raise FedbenchError(f"{self.name}: no file {self.folder / file}; get the images: {self.download}")
         names = self._load(self.folder / file).get(key)
         if not isinstance(names, list) or tuple(names) != self.classnames:
             raise FedbenchError(
@@ -118,7 +120,8 @@ class BatchDataset(Dataset):
         content = self._load(path)
         images, labels = content.get("data"), content.get(self.label_key)
         damaged = FedbenchError(
-            f"{self.name}: batch {path} is damaged: no (images, {3 * SIDE**2}) bytes with labels"
+            f"{self.name}: batch {path} is damaged: no (images, {3 * SIDE**2}) bytes with labels; get "
+            "it again"
         )
         if (
             not isinstance(images, np.ndarray)

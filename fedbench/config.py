@@ -95,4 +95,6 @@ def validated(model: type[Model], values: dict[str, Any], *, where: str) -> Mode
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            raise FedbenchError(f"{where}: {key} is needed and not given") from error
         raise FedbenchError(f"{where}: {key} = {first.get('input')!r}: {first['msg'].lower()}") from error

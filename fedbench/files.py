@@ -7,7 +7,7 @@ from typing import ClassVar
 from PIL import Image as PILImage
 
 from fedbench.errors import FedbenchError
-from fedbench.imagefiles import DAMAGED, class_folders, images, present, unreadable
+from fedbench.imagefiles import DAMAGED, class_folders, images, present, rgb, unreadable
 from fedbench.splitlists import PARTS, Parts, own_split, read_zhou
 from fedbench.task import Dataset, Item
 
@@ -166,7 +166,7 @@ class FolderDataset(Dataset):
         path = self.path(item.key)
         try:
             with PILImage.open(path) as image:
-                return image.convert("RGB")
+                return rgb(image)
         except FileNotFoundError as error:
             raise self._gone(path) from error
         except DAMAGED as error:
@@ -213,10 +213,10 @@ class FolderDataset(Dataset):
         """CoOp's JSON in the dataset's folder: in that of the images, else in that of another layout."""
         if not self.split_file:
             return None
-        chosen = self.image_root.relative_to(root).parts[0]
-        for folder in (chosen, *(Path(folder).parts[0] for folder in self.image_folders)):
-            if (root / folder / self.split_file).is_file():
-                return root / folder / self.split_file
+        for layout in (self.image_root.relative_to(root), *map(Path, self.image_folders)):
+            for folder in (layout, *layout.parents)[-2::-1]:  # outermost first; the last is the data root
+                if (root / folder / self.split_file).is_file():
+                    return root / folder / self.split_file
         return None
 
     def _drop_missing(self) -> None:
@@ -240,19 +240,21 @@ class FolderDataset(Dataset):
             self.parts = {part: tuple(i for i in self.parts[part] if i.key not in gone) for part in PARTS}
         for part, what in (("train", "training"), ("test", "test")):
             if not self.parts[part]:
-                raise FedbenchError(f"{self.name}: not one {what} image of the split is in {self.image_root}")
+                raise FedbenchError(
+                    f"{self.name}: not one {what} image of the split is in {self.image_root}; complete it"
+                )
 
     def _count_missing(self, found: int, total: int, *, examples: Iterable[str]) -> None:
         """Set `missing`, or refuse."""
         self.missing = max(total - found, 0)
+        some = list(examples)
+        named = f" ({', '.join(some[:NAMED])}{', ...' if len(some) > NAMED else ''})" if some else ""
         if not found:
             raise FedbenchError(
-                f"{self.name}: none of {total} images is in {self.image_root}; get them: {self.download}"
+                f"{self.name}: none of {total} images is in {self.image_root}{named}; get them: {self.download}"
             )
         if not self.missing or self.allow_missing:
             return
-        some = list(examples)
-        named = f" ({', '.join(some[:NAMED])}{', ...' if len(some) > NAMED else ''})" if some else ""
         raise FedbenchError(
             f"{self.name}: {self.missing} of {total} images are missing in {self.image_root}{named}; "
             f"complete the folder, or go on with the {found} that exist: --allow-missing"

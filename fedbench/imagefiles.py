@@ -11,7 +11,9 @@ from PIL import Image as PILImage
 
 from fedbench.errors import FedbenchError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
+LEFTOVER = "__MACOSX"
+"""A folder that unpacking an archive made on a Mac leaves behind."""
 DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, KeyError, TypeError,
     ZeroDivisionError, OverflowError, PILImage.DecompressionBombError,
@@ -33,12 +35,12 @@ def names(folder: Path, *, folders: bool) -> list[str]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted; hidden ones do not count.
+    """Names of the folders in `folder`, sorted; hidden ones and `__MACOSX` do not count.
 
     Raises:
         FedbenchError: the folder cannot be read.
     """
-    return sorted(name for name in names(folder, folders=True) if not name.startswith("."))
+    return sorted(name for name in names(folder, folders=True) if not name.startswith((".", LEFTOVER)))
 
 
 def images(folder: Path) -> list[str]:
@@ -76,6 +78,12 @@ def unreadable(keys: Sequence[str], path: Callable[[str], Path]) -> list[str]:
         ]
 
 
+def rgb(image: PILImage.Image) -> PILImage.Image:
+    """The image in RGB, its transparency dropped: Pillow warns about that of a palette, to the same pixels."""
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
 def _readable(path: Path) -> bool:
     try:
         stat = path.stat()
@@ -90,7 +98,7 @@ def _decodes(path: Path, size: int, changed: int) -> bool:
     try:
         with PILImage.open(path) as image:
             image.draft(None, (1, 1))  # JPEG: every byte is still read, but an eighth of the pixels is made
-            image.convert("RGB")
+            rgb(image)
     except DAMAGED:
         return False
     return True

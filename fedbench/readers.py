@@ -17,7 +17,7 @@ def read_lines(path: Path) -> list[str]:
         FedbenchError: the file cannot be read, or is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin with a mark
     except OSError as error:
         raise FedbenchError(f"list {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -35,7 +35,9 @@ def read_columns(path: Path, count: int) -> list[list[str]]:
     for number, line in enumerate(read_lines(path), start=1):
         words = line.split(maxsplit=count - 1)
         if len(words) < count:
-            raise FedbenchError(f"list {path}, line {number}: '{line[:60]}' has fewer than {count} columns")
+            raise FedbenchError(
+                f"list {path}, line {number}: '{line[:60]}' has fewer than {count} columns; get it again"
+            )
         rows.append(words)
     return rows
 

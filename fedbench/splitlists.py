@@ -20,15 +20,16 @@ Parts = dict[str, tuple[Item, ...]]
 def read_zhou(path: Path) -> tuple[tuple[str, ...], Parts]:
     """Class names in label order, and the parts in the file's order, of a `split_zhou_*.json`.
 
-    The order is kept because few-shot draws depend on it.
+    The order is kept because few-shot draws depend on it. A file that Windows wrote may begin with a byte
+    order mark and have backslashes in its paths, the first one included.
 
     Raises:
         FedbenchError: unreadable or damaged file; entries that are no [path, label, name]; a path that
-            leaves the image folder or comes twice; labels other than 0..n-1; a label with two names, or a
-            name with two labels; no training or no test image.
+            leaves the image folder, has an empty folder in it or comes twice; labels other than 0..n-1; a
+            label with two names, or a name with two labels; no training or no test image.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise FedbenchError(f"split file {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -71,8 +72,12 @@ def _item(entry: object, *, names: dict[int, str], seen: set[str], where: str) -
         raise FedbenchError(f"{where} is no [path, label, class name]: {str(entry)[:80]}")
     if label < 0:
         raise FedbenchError(f"{where}: label {label} is negative")
-    if key.startswith("/") or "\\" in key or ".." in key.split("/"):
+    if "\\" in key:
+        key = key.replace("\\", "/").removeprefix("/")
+    if key.startswith("/") or ".." in key.split("/"):
         raise FedbenchError(f"{where}: path '{key}' leaves the image folder")
+    if {"", "."} & set(key.split("/")):  # else one image could be in two parts under two names
+        raise FedbenchError(f"{where}: path '{key}' has an empty or '.' folder in it; get the file again")
     if key in seen:
         raise FedbenchError(f"{where}: image '{key}' is listed twice")
     seen.add(key)

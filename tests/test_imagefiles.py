@@ -6,6 +6,7 @@ import pytest
 from PIL import Image as PILImage
 
 from fedbench.errors import FedbenchError
+from fedbench.imagefiles import class_folders, images, unreadable
 from tests.test_files import Small, fill, put_split
 
 
@@ -86,3 +87,28 @@ def test_a_progressive_or_grey_jpeg_is_readable(coop: Path) -> None:
     noise.save(coop / "small/images/bee/3.png", format="jpeg", progressive=True)
     noise.convert("CMYK").save(coop / "small/images/bee/4.png", format="jpeg")
     assert Small(coop, allow_missing=True).unreadable == 0
+
+
+def test_what_a_mac_leaves_behind_is_no_class(tmp_path: Path) -> None:
+    for name in ("bee", "__MACOSX", ".hidden", "ant"):
+        (tmp_path / name).mkdir()
+    assert class_folders(tmp_path) == ["ant", "bee"]
+
+
+def test_images_of_the_formats_that_torchvision_takes(tmp_path: Path) -> None:
+    for suffix in ("webp", "BMP", "tif", "ppm"):
+        PILImage.new("RGB", (6, 4)).save(tmp_path / f"1.{suffix}")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "Thumbs.db").touch()
+    names = images(tmp_path)
+    assert names == ["1.BMP", "1.ppm", "1.tif", "1.webp"]
+    assert unreadable(names, lambda name: tmp_path / name) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_transparent_palette_images_are_read_without_a_warning(coop: Path) -> None:
+    image = PILImage.effect_noise((6, 4), 90).convert("P")
+    image.save(coop / "small/images/bee/3.png", transparency=bytes(range(10)))
+    dataset = Small(coop, allow_missing=True)
+    assert dataset.unreadable == 0
+    assert dataset.open(dataset.parts["test"][2]).mode == "RGB"

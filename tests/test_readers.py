@@ -11,7 +11,7 @@ from fedbench.readers import read_columns, read_lines, read_matlab
 
 
 def test_lines_are_stripped_and_empty_ones_left_out(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_bytes("  a b \r\n\n \u00e9\n".encode())
+    (tmp_path / "list.txt").write_bytes("\ufeff  a b \r\n\n \u00e9\n".encode())  # with a byte order mark
     assert read_lines(tmp_path / "list.txt") == ["a b", "\u00e9"]
 
 

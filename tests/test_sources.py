@@ -141,6 +141,15 @@ def test_other_layouts_are_refused(birds: Path, tmp_path: Path) -> None:
     assert "1 images lie in no class folder (1.jpg)" in refusal(tmp_path / "loose")
     (tmp_path / "loose/1.jpg").unlink()
     assert "has no image in class folders" in refusal(tmp_path / "loose")
+    for parts in (("Train", "Test"), ("Training", "Testing")):
+        tree = tmp_path / parts[0]
+        class_folders(tree / parts[0], "owl", "hen")
+        class_folders(tree / parts[1], "owl", "hen")
+        assert "for a split, name them train, test and" in refusal(tree)
+    class_folders(tmp_path / "domains/day", "owl", "hen")
+    class_folders(tmp_path / "domains/night", "owl", "hen")
+    (tmp_path / "domains/labels").mkdir()
+    assert "its folder 'labels' has no images in class folders" in refusal(tmp_path / "domains")
     with pytest.raises(FedbenchError, match="folder: give the folder of your images"):
         made("folder")
 

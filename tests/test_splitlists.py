@@ -50,6 +50,10 @@ def test_classes_and_items_keep_the_files_order(tmp_path: Path) -> None:
         ({**GOOD, "val": [["a/9.jpg", -1, "ant"]]}, r"val\[0\]: label -1 is negative"),
         ({**GOOD, "val": [["../9.jpg", 0, "ant"]]}, r"path '../9.jpg' leaves the image folder"),
         ({**GOOD, "val": [["/etc/9.jpg", 0, "ant"]]}, "path '/etc/9.jpg' leaves the image folder"),
+        ({**GOOD, "val": [["a\\..\\..\\9.jpg", 0, "ant"]]}, r"path 'a/../../9.jpg' leaves the image folder"),
+        ({**GOOD, "val": [["a//1.jpg", 0, "ant"]]}, r"val\[0\]: path 'a//1.jpg' has an empty or '.' folder"),
+        ({**GOOD, "val": [["./a/1.jpg", 0, "ant"]]}, r"path './a/1.jpg' has an empty or '.' folder"),
+        ({**GOOD, "val": [["a\\1.jpg", 0, "ant"]]}, r"val\[0\]: image 'a/1.jpg' is listed twice"),
         ({**GOOD, "val": [["a/1.jpg", 0, "ant"]]}, r"val\[0\]: image 'a/1.jpg' is listed twice"),
         ({**GOOD, "val": [["a/9.jpg", 0, "fly"]]}, "label 0 is called 'fly' here and 'ant' before"),
         ({**GOOD, "val": [["a/9.jpg", 2, "ant"]]}, "class name 'ant' belongs to more than one label"),
@@ -70,6 +74,18 @@ def test_damaged_files_are_refused_in_one_line_that_names_them(
         read_zhou(path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_windows_wrote_is_the_same_split(tmp_path: Path) -> None:
+    """CoOp's writer leaves the first separator there; editors begin the file with a byte order mark."""
+    expected = read_zhou(written(tmp_path, GOOD))
+    windows = {
+        part: [["\\" + key.replace("/", "\\"), label, name] for key, label, name in rows]
+        for part, rows in GOOD.items()
+    }
+    path = written(tmp_path, windows)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_zhou(path) == expected
 
 
 def test_a_split_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _options(command: Any) -> Any:
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Hyper-parameter or split option; repeatable.",
+    help="Hyper-parameter or split option; A,B makes a cell for each; repeatable.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result store.  [default: results/SUITE or results/run]"

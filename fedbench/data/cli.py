@@ -61,6 +61,8 @@ def verify(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> 
     from fedbench.errors import FedbenchError
 
     _load(plugins)
+    if not names and not root.is_dir():
+        raise FedbenchError(f"there is no folder '{root}'; name the folder of the datasets with --data-root")
     chosen = names or tuple(dataset.name for dataset in datasets() if on_disk(dataset, root))
     findings = []
     with Console(stderr=True).status("") as status:
@@ -120,17 +122,20 @@ def _grid(*columns: str) -> "Table":
 
 
 def _findings(findings: "list[Finding]") -> "Table":
+    from rich.markup import escape
+
     from fedbench.data.verify import SOURCES
 
     columns = ("dataset", "", "split", "digest", "classes", "train", "val", "test", "missing", "unreadable")
     grid = _grid(*columns)
     for finding in findings:
         verdict = f"[{'red' if finding.faults else 'green'}]{finding.verdict}[/]"
+        name = escape(finding.name)  # of a folder, which may have brackets in it
         if finding.dataset is None:
-            grid.add_row(finding.name, verdict)
+            grid.add_row(name, verdict)
             continue
         found = finding.dataset
         numbers = (len(found.classnames), *finding.counts, found.missing, found.unreadable)
         source = SOURCES.get(found.source, found.source)
-        grid.add_row(finding.name, verdict, source, finding.digest, *map(str, numbers))
+        grid.add_row(name, verdict, source, finding.digest, *map(str, numbers))
     return grid

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbench.errors import FedbenchError
+from fedbench.files import FolderDataset
 from fedbench.registry import DATASETS
 from fedbench.task import Dataset
 
@@ -51,12 +52,12 @@ def prepare(name: str, root: Path) -> Dataset:
 
 def by_hand(cls: type[Dataset], root: Path) -> str:
     """What to fetch and where to put it."""
-    split = getattr(cls, "split_file", "")
     place = root / cls.image_folders[0]
     wanted = f"get {cls.download}; the images go to {place}"
-    if not split:
+    if not issubclass(cls, FolderDataset):
         return wanted
-    return f"{wanted}, and {split} (from {LIST_OF_SPLITS}) to {root / place.relative_to(root).parts[0]}"
+    split = f"{cls.split_file} (from {LIST_OF_SPLITS}) and " if cls.split_file else ""
+    return f"{wanted}, and {split}lists that come with them to {root / Path(cls.image_folders[0]).parts[0]}"
 
 
 def _checked(cls: type[Dataset], root: Path) -> Dataset:

@@ -1,6 +1,7 @@
 """Values from command lines and suite files: parsed as TOML writes them, checked by a method's `Hyper`."""
 
 import math
+import re
 import tomllib
 from itertools import product
 from typing import Any, get_args, get_origin
@@ -11,8 +12,13 @@ from fedbench.errors import FedbenchError, unknown
 
 
 def parse(text: str) -> Any:
-    """A value as TOML writes it (`1`, `0.5`, `true`, `"16"`), Python's True/False/None, or the bare text."""
+    """A value as TOML writes it (`1`, `0.5`, `true`, `"16"`), Python's True/False/None, or the bare text.
+
+    `0.5,1` and `amazon,webcam` are lists, as in `--seeds 1,2`; a text with a blank after its comma is a sentence.
+    """
     text = text.strip()
+    if "," in text and not re.search(r"[\s\"'\[\]{}]", text):
+        return [parse(part) for part in text.split(",") if part]
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     if text.lower() in ("none", "null"):

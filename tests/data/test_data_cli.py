@@ -114,6 +114,19 @@ def test_verify_takes_a_folder(tmp_path: Path) -> None:
     assert "train / test by domain: day 8 / 2, night 8 / 2" in result.output
 
 
+def test_verify_shows_brackets_in_a_folders_name(tmp_path: Path) -> None:
+    domain_folders(tmp_path / "a[b]", ("day", "night"), ("owl", "hen"))
+    result = bench("verify", "folder:a[b]", "--data-root", tmp_path)
+    assert next(line for line in result.output.splitlines() if "good" in line).split()[0] == "folder:a[b]"
+
+
+def test_verify_of_a_root_that_is_not_there_fails(tmp_path: Path) -> None:
+    error = str(bench("verify", "--data-root", tmp_path / "nowhere").exception)
+    assert error == (
+        f"there is no folder '{tmp_path}/nowhere'; name the folder of the datasets with --data-root"
+    )
+
+
 def test_verify_of_the_real_images(shared: Path) -> None:
     result = bench("verify", "--data-root", shared / "data")
     assert str(result.exception).startswith("7 of 8 datasets are not as they should be: ")

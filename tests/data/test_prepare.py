@@ -175,7 +175,8 @@ def test_what_torchvision_cannot_download_is_asked_for(name: str, place: str, tm
     message = str(refused.value)
     assert message.startswith(f"{name} cannot be downloaded from here; get ")
     assert "https://" in message
-    assert f"the images go to {tmp_path}/{place}" in message
+    assert f"the images go to {tmp_path}/{place}, and " in message
+    assert message.endswith(f"lists that come with them to {tmp_path}/{place.split('/')[0]}")
     assert "\n" not in message
 
 

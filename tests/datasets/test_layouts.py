@@ -216,6 +216,15 @@ def test_sun_without_a_partition_pools_all_images(tmp_path: Path) -> None:
     assert rows(made("sun397", tmp_path)) == rows(dataset)
 
 
+def test_imagenet_as_its_archive_unpacks_is_to_be_sorted(tmp_path: Path) -> None:
+    trees.plant("imagenet", "imagenet/images", tmp_path)
+    trees.image(tmp_path / "imagenet/images/val/ILSVRC2012_val_00000001.JPEG")
+    with pytest.raises(
+        FedbenchError, match=r"imagenet: 1 images of .*/val are in no class folder; sort .* val/n01440764$"
+    ):
+        made("imagenet", tmp_path)
+
+
 def test_imagenet_needs_the_names_and_knows_their_ids(tmp_path: Path) -> None:
     trees.plant("imagenet", "imagenet/images", tmp_path)
     trees.image(tmp_path / "imagenet/images/val/n99999999/1.JPEG")
@@ -272,9 +281,9 @@ def test_cars_take_the_split_file_beside_the_images(tmp_path: Path) -> None:
 
 def test_a_folder_too_many_is_refused_and_a_hidden_one_is_no_class(tmp_path: Path) -> None:
     images = tmp_path / "eurosat/2750"
-    trees.class_folders(images, ".ipynb_checkpoints", *(f"Land{n}" for n in range(10)), count=4)
+    trees.class_folders(images, ".ipynb_checkpoints", "__MACOSX", *(f"Land{n}" for n in range(10)), count=4)
     assert len(made("eurosat", tmp_path).classnames) == 10
-    trees.class_folders(images, "__MACOSX")
+    trees.class_folders(images, "backup")
     with pytest.raises(
         FedbenchError, match=r"eurosat: .*/2750 has 11 class folders and the dataset 10 classes"
     ):

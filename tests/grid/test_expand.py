@@ -14,6 +14,7 @@ from fedbench.grid.config import GridConfig
 from fedbench.grid.expand import checkpoints, expand
 from fedbench.grid.suites import names, overridden, read
 from fedbench.grid.values import assignments, parse
+from fedbench.splits.leave_one_domain_out import LeaveOneDomainOut
 
 Cells = Callable[..., list[RunConfig]]
 
@@ -171,6 +172,12 @@ def test_bad_grids_are_refused_in_one_line(cells: Cells, changes: dict[str, Any]
         ("balanced", "balanced"),
         ('"16"', "16"),
         ("[1, 2]", [1, 2]),
+        ("0.5,1", [0.5, 1]),
+        ("amazon,webcam", ["amazon", "webcam"]),
+        ("all,none,16", ["all", None, 16]),
+        ('"amazon,webcam"', "amazon,webcam"),
+        ("{},texture.", "{},texture."),
+        ("a photo of a {}, a type of pet.", "a photo of a {}, a type of pet."),
         ("a photo of a {}.", "a photo of a {}."),
         ("1979-05-27", "1979-05-27"),
         ("1\nother = 2", "1\nother = 2"),
@@ -212,6 +219,24 @@ def test_lists_make_a_cell_for_each_value(cells: Cells) -> None:
     ]  # fmt: skip
     with pytest.raises(FedbenchError, match=r"lr = \[\]: give at least one value"):
         cells(set={"lr": []})
+
+
+def test_commas_on_the_command_line_make_a_cell_for_each_value(cells: Cells) -> None:
+    """Of the split as of a method."""
+    found = cells(
+        methods=["Beta"],
+        seeds=[1],
+        set=assignments(("Beta.mu=0.5,1", "halves.partition=published,balanced", "Beta.widths=5,6")),
+    )
+    assert [(c.split_options["partition"], c.hyper["mu"], c.hyper["widths"]) for c in found] == [
+        ("published", 0.5, [5, 6]), ("published", 1.0, [5, 6]),
+        ("balanced", 0.5, [5, 6]), ("balanced", 1.0, [5, 6]),
+    ]  # fmt: skip
+
+
+def test_an_option_that_is_needed_is_asked_for() -> None:
+    with pytest.raises(FedbenchError, match=r"^the options: target is needed and not given$"):
+        validated(LeaveOneDomainOut.Options, {}, where="the options")
 
 
 def test_a_dataset_may_have_options_of_its_own(cells: Cells) -> None:
