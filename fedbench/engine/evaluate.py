@@ -57,8 +57,9 @@ class Evaluator:
     def _correct(self, federation: Federation, name: str, pool: Pool, zeros: Sequence[str]) -> np.ndarray:
         """Which images each client's model gets right; False where no metric asks. (clients, images) bool"""
         everyone = len(federation.counts)
-        # without personal tensors all clients hold the same model
-        models = list(range(everyone if federation.personal.keys() - set(zeros) else 1))
+        # a model that all clients hold, as at the start, is tested once
+        personal = (x for tensor, x in federation.personal.items() if tensor not in zeros)
+        models = list(range(1 if all(bool((x == x[:1]).all()) for x in personal) else everyone))
         if federation.method.image_input not in OUTSIDE_THE_TOWER:
             return self._through_the_tower(federation, name, pool, models, zeros)
         images, labels, at_once = self.images[name], self.labels[name], federation.chunks(models)

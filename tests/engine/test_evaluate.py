@@ -73,3 +73,19 @@ def test_several_metrics_share_a_pool():
 def test_the_mean_over_clients_is_unweighted():
     told = summary({"local": np.array([100.0, 50.0, 0.0])})
     assert told == {"local": {"mean": 50.0, "clients": [100.0, 50.0, 0.0]}}
+
+
+@pytest.mark.parametrize("name", ["FedPGP", "pFedMMA"])
+def test_a_model_that_all_clients_hold_is_tested_once(name, monkeypatch):
+    method = make_method(name, random_clip())
+    fed, cache, seen = federation(method), PixelCache(method), []
+    plain = method.logits
+    monkeypatch.setattr(method, "logits", lambda p, x, names: seen.append(len(x)) or plain(p, x, names))
+    evaluate = Evaluator(task(asked=Metric("base")), cache, device="cpu")
+    np.testing.assert_allclose(evaluate(fed)["asked"], by_hand(fed, cache, None), atol=1e-9)
+    start = seen[: -3 * COUNT]
+    assert set(start) == {1}, "all clients start alike"
+    fed.run_round(0)
+    seen.clear()
+    evaluate(fed)
+    assert sum(seen) == 3 * len(start), "and differ after a round"
