@@ -7,6 +7,7 @@ from typing import Any
 from fedbench.config import validated
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid.config import GridConfig
+from fedbench.registry import METHODS
 
 FOLDER = Path(__file__).resolve().parent.parent / "suites"
 
@@ -59,9 +60,22 @@ def overridden(suite: dict[str, Any], flags: dict[str, Any]) -> GridConfig:
     if "split" in flags and flags["split"] != kept.get("split"):
         kept = {key: value for key, value in kept.items() if key not in ("split_options", "shots")}
     gone = set(suite.get("methods", ())) - set(flags.get("methods", suite.get("methods", ())))
-    kept["set"] = {key: v for key, v in kept.get("set", {}).items() if key.rpartition(".")[0] not in gone}
+    left = set(flags.get("methods", ())) & set(METHODS)
+    kept["set"] = {key: v for key, v in kept.get("set", {}).items() if not _orphaned(key, gone, left)}
     kept["quirks"] = tuple(q for q in kept.get("quirks", ()) if q.rpartition(":")[0] not in gone)
     away = set(suite.get("datasets", ())) - set(flags.get("datasets", suite.get("datasets", ())))
     kept["split_options"] = {key: v for key, v in kept.get("split_options", {}).items() if key not in away}
     merged = {key: {**kept.get(key, {}), **flags.get(key, {})} for key in ("set", "split_options")}
     return validated(GridConfig, kept | flags | merged, where="the grid")
+
+
+def _orphaned(setting: str, gone: set[str], left: set[str]) -> bool:
+    """Whether a suite's setting was for methods that the flags took out: `FedPGP.mu`, or `lr` if only CLIP is left."""
+    owner, _, key = setting.rpartition(".")
+    if owner or not left:
+        return owner in gone
+
+    def known(methods: set[str]) -> bool:
+        return any(key in METHODS[name].Hyper.model_fields for name in methods)  # type: ignore[attr-defined]
+
+    return known(gone & set(METHODS)) and not known(left)

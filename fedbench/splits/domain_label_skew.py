@@ -61,7 +61,7 @@ class DomainLabelSkew(Split):
         names, dealt = self._clients(dataset, seed=seed)
         pool, rows = joined(classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
-        notes = dataset.notes() + order_notes(classnames, self.active_quirks)
+        notes = dataset.notes() + order_notes(self.active_quirks)
         add_val(*joined(classnames, dealt["val"]), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,

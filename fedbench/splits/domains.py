@@ -42,6 +42,8 @@ def classnames_of(dataset: Dataset, quirks: Collection[str], *, seed: int) -> tu
     return tuple(dataset.classnames[position] for position in order)
 
 
-def order_notes(classnames: tuple[str, ...], quirks: Collection[str]) -> list[str]:
-    """What the reader of a record must know of an order that nothing else tells."""
-    return [f"class names in this process's order: {', '.join(classnames)}"] if PER_PROCESS in quirks else []
+def order_notes(quirks: Collection[str]) -> list[str]:
+    """What the reader of a record must know of an order that nobody can repeat."""
+    return (
+        ["class names in the order of a process's set, which task.json has"] if PER_PROCESS in quirks else []
+    )

@@ -48,7 +48,7 @@ class LeaveOneDomainOut(Split):
             raise FedbenchError(f"{self.name}: the target {target} of {dataset.name} has no image to test on")
         pools = {"target": Pool(classnames, tuple(tested))}
         metrics = {"target": Metric("target")}
-        notes = dataset.notes() + order_notes(classnames, self.active_quirks)
+        notes = dataset.notes() + order_notes(self.active_quirks)
         val = [self._draw(dataset, domain, "val", seed=seed) for domain in sources]
         add_val(*joined(classnames, val), pools=pools, metrics=metrics, notes=notes)
         return Task(

@@ -68,3 +68,11 @@ def test_a_suite_loses_what_flags_take_out_of_it() -> None:
     office = cells("fedpgp-table2", datasets=("office_caltech10",), methods=("CLIP",), released=True)
     assert {c.split_options["target"] for c in office} == {"amazon", "caltech", "dslr", "webcam"}
     assert {c.quirks for c in office} == {("unordered-classnames",)}
+
+
+def test_settings_of_methods_that_the_flags_took_out_go_with_them() -> None:
+    suite = read("leave-one-domain-out-shapes")
+    assert "lr" in suite["set"]
+    assert "lr" not in overridden(suite, {"methods": ("CLIP",)}).set
+    assert "lr" in overridden(suite, {"methods": ("CLIP", "CoOp")}).set
+    assert cells("leave-one-domain-out-shapes", methods=("CLIP",))
