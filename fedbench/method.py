@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedbench.clip.blocks import UNCHANGED, Hooks, product
 from fedbench.clip.model import FrozenCLIP
-from fedbench.clip.prompts import Prompt, PromptTree
+from fedbench.clip.prompts import Prompt, PromptTree, context_prompt, text_prompt
 from fedbench.config import validated
 from fedbench.errors import FedbenchError, unknown
 from fedbench.official import Official
@@ -215,6 +215,23 @@ class Method(ABC):
         return {}
 
     # -- what methods use -----------------------------------------------------------------------------------
+
+    def contexts(self, classnames: Sequence[str], *, n_ctx: int, position: str = "end") -> list[Prompt]:
+        """CoOp's prompts: [SOS] learned tokens, class name, full stop, [EOT]; underscores in names are spaces."""
+        names = (name.replace("_", " ") for name in classnames)
+        return [
+            context_prompt(self.clip.text.tokenize, name, n_ctx=n_ctx, position=position) for name in names
+        ]
+
+    def sentences(self, classnames: Sequence[str], template: str = "a photo of a {}.") -> list[Prompt]:
+        """Prompts of plain words, by default CLIP's; {} stands for the name, whose underscores are spaces."""
+        texts = (template.replace("{}", name.replace("_", " ")) for name in classnames)
+        return [text_prompt(self.clip.text.tokenize, text) for text in texts]
+
+    @torch.no_grad()
+    def encode_words(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Text features of prompts without learned tokens, which are constant in training. (1, classes, embed)"""
+        return self.encode(self.clip.text.pack(prompts))[:, 0]
 
     def tree(self, classnames: Sequence[str]) -> PromptTree:
         """`prompts(classnames)` packed for the text tower, on the backbone's device; made once per label space."""

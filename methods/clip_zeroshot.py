@@ -11,7 +11,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from fedbench.clip.prompts import Prompt, text_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import Batch, Method, Settings, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -43,8 +43,7 @@ class CLIP(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """The sentence with each class name."""
-        sentences = (self.hyper.template.replace("{}", name.replace("_", " ")) for name in classnames)
-        return [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
+        return self.sentences(classnames, self.hyper.template)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """Nothing is learned."""

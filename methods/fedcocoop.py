@@ -35,7 +35,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import product
-from fedbench.clip.prompts import Prompt, context_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official
@@ -93,9 +93,7 @@ class FedCoCoOp(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
-        tokens = len(self.words) or self.hyper.n_ctx
-        names = (name.replace("_", " ") for name in classnames)
-        return [context_prompt(self.clip.text.tokenize, name, n_ctx=tokens) for name in names]
+        return self.contexts(classnames, n_ctx=len(self.words) or self.hyper.n_ctx)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context: (n_ctx, width), w1: (hidden, embed), b1: (hidden,), w2: (width, hidden), b2: (width,)"""

@@ -35,7 +35,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import product
-from fedbench.clip.prompts import Prompt, context_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -80,8 +80,7 @@ class FedOTP(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
-        names = (name.replace("_", " ") for name in classnames)
-        return [context_prompt(self.clip.text.tokenize, name, n_ctx=self.hyper.n_ctx) for name in names]
+        return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context, local: (n_ctx, width)"""

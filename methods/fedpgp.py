@@ -23,6 +23,7 @@ Deviations from the released code, each a quirk:
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -30,7 +31,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.prompts import Prompt, context_prompt, text_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -72,8 +73,7 @@ class FedPGP(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
-        names = (name.replace("_", " ") for name in classnames)
-        return [context_prompt(self.clip.text.tokenize, name, n_ctx=self.hyper.n_ctx) for name in names]
+        return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """u: (n_ctx, bottleneck), v: (bottleneck, width), context: (n_ctx, width); or delta: (n_ctx, width)"""
@@ -93,21 +93,17 @@ class FedPGP(Method):
         """The client's own context p_i. (clients, n_ctx, width)"""
         return p["context"] + (p["delta"] if "delta" in p else p["u"] @ p["v"])
 
+    @cached_property
     def anchor(self) -> Tensor:
-        """z_C, constant during training. (1, classes, embed)"""
-        if not hasattr(self, "_anchor"):
-            word = "X " * self.hyper.n_ctx if self.quirk("placeholder-anchor") else "a photo of a "
-            sentences = [f"{word}{name.replace('_', ' ')}." for name in self.classnames]
-            prompts = [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
-            with torch.no_grad():
-                self._anchor = self.encode(self.clip.text.pack(prompts))[:, 0]
-        return self._anchor
+        """z_C. (1, classes, embed)"""
+        words = "X " * self.hyper.n_ctx if self.quirk("placeholder-anchor") else "a photo of a "
+        return self.encode_words(self.sentences(self.classnames, words + "{}."))
 
     def cosines(self, p: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """z_G, z_i (clients, classes, embed), cos(z_C, z_G) and cos(z_G, z_i) (clients, classes)"""
         contexts = torch.stack([p["context"], self.personal(p)], dim=1)  # (clients, 2, n_ctx, width)
         z_global, z_own = self.encode(self.tree(self.classnames), contexts).unbind(1)
-        return z_global, z_own, (self.anchor() * z_global).sum(-1), (z_global * z_own).sum(-1)
+        return z_global, z_own, (self.anchor * z_global).sum(-1), (z_global * z_own).sum(-1)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy of the personal prompt and the contrastive term over all classes."""
@@ -139,7 +135,7 @@ class FedPGP(Method):
         return {
             "text_features": z_own,
             "text_features_sigma": z_global,
-            "text_features_0": self.anchor(),
+            "text_features_0": self.anchor,
             "cos_pos": near,
             "cos_neg": far,
             "loss_contrastive": self.contrastive(near, far),

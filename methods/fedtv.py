@@ -35,7 +35,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import product
-from fedbench.clip.prompts import Prompt, context_prompt, photo_prompt, text_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -99,8 +99,7 @@ class FedTV(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
-        names = (name.replace("_", " ") for name in classnames)
-        return [context_prompt(self.clip.text.tokenize, name, n_ctx=self.hyper.n_ctx) for name in names]
+        return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context, b, s, a: (n_ctx, width), (n_ctx, rank), (rank,), (rank, width); adapters: (embed, embed);
@@ -130,14 +129,9 @@ class FedTV(Method):
 
     @cached_property
     def anchor(self) -> Tensor:
-        """T_0, constant during training. (1, classes, embed)"""
-        tokenize, words = self.clip.text.tokenize, "X " * self.hyper.n_ctx
-        if self.quirk("placeholder-anchor"):
-            prompts = [text_prompt(tokenize, f"{words}{name.replace('_', ' ')}.") for name in self.classnames]
-        else:
-            prompts = [photo_prompt(tokenize, name) for name in self.classnames]
-        with torch.no_grad():
-            return self.encode(self.clip.text.pack(prompts))[:, 0]
+        """T_0. (1, classes, embed)"""
+        words = "X " * self.hyper.n_ctx if self.quirk("placeholder-anchor") else "a photo of a "
+        return self.encode_words(self.sentences(self.classnames, words + "{}."))
 
     def cosines(self, p: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """T_σ, T (clients, classes, embed), cos(T_0, T_σ) and cos(T_0, T) (clients, classes)"""

@@ -36,7 +36,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.adapters import Adapters
-from fedbench.clip.prompts import Prompt, text_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
@@ -107,8 +107,7 @@ class PFedMMA(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] phrase, class name, full stop, [EOT]."""
-        sentences = (f"{self.hyper.phrase} {name}.".replace("_", " ") for name in classnames)
-        return [text_prompt(self.clip.text.tokenize, sentence) for sentence in sentences]
+        return self.sentences(classnames, self.hyper.phrase.replace("_", " ") + " {}.")
 
     def init(self, rng: torch.Generator) -> Tensors:
         """down: (layers, rank, width), up: (layers, width, rank), shared: (layers, rank, rank); biases"""

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.lora import LoRA
-from fedbench.clip.prompts import Prompt, context_prompt, photo_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
 from fedbench.registry import METHODS
@@ -89,10 +89,9 @@ class PFedPT(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]; or a photo of each class."""
-        tokenize, n_ctx = self.clip.text.tokenize, self.hyper.n_ctx
         if self.hyper.shared != "ctx":
-            return [photo_prompt(tokenize, name) for name in classnames]
-        return [context_prompt(tokenize, name.replace("_", " "), n_ctx=n_ctx) for name in classnames]
+            return self.sentences(classnames)
+        return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context: (n_ctx, width), or a: (blocks, 3, rank, width), b: (blocks, 3, width, rank);

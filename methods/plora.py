@@ -38,7 +38,7 @@ from torch import Tensor
 
 from fedbench.clip.dropout import dropped, probability
 from fedbench.clip.lora import LoRA
-from fedbench.clip.prompts import Prompt, photo_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import Batch, Method, Optimizer, Settings, Tensors
 from fedbench.registry import METHODS
 
@@ -85,7 +85,7 @@ class PLoRA(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """A photo of each class."""
-        return [photo_prompt(self.clip.text.tokenize, name) for name in classnames]
+        return self.sentences(classnames)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """text_a, image_a: (blocks, 3, rank, width), text_b, image_b: (blocks, 3, width, rank)"""

@@ -20,7 +20,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from fedbench.clip.prompts import Prompt, context_prompt
+from fedbench.clip.prompts import Prompt
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -64,12 +64,7 @@ class PromptFL(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
-        h = self.hyper
-        names = (name.replace("_", " ") for name in classnames)
-        return [
-            context_prompt(self.clip.text.tokenize, name, n_ctx=h.n_ctx, position=h.position)
-            for name in names
-        ]
+        return self.contexts(classnames, n_ctx=self.hyper.n_ctx, position=self.hyper.position)
 
     def init(self, rng: torch.Generator) -> Tensors:
         """context: (n_ctx, width)"""

@@ -169,11 +169,6 @@ def text_prompt(tokenize: Callable[[str], list[int]], text: str) -> Prompt:
     return [SOS, *tokenize(text), EOT]
 
 
-def photo_prompt(tokenize: Callable[[str], list[int]], name: str) -> Prompt:
-    """CLIP's sentence for a class, "a photo of a {name}."; underscores in the name are spaces."""
-    return text_prompt(tokenize, f"a photo of a {name.replace('_', ' ')}.")
-
-
 def context_prompt(
     tokenize: Callable[[str], list[int]], name: str, *, n_ctx: int, position: str = "end"
 ) -> Prompt:
