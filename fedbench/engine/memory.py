@@ -13,7 +13,8 @@ from fedbench.method import Batch, Method, Tensors
 
 GIB = 2**30
 CPU_ENOUGH_GIB = 4.0
-"""Beyond this, more clients in one pass gain nothing on a CPU; a single one may take more."""
+"""All clients' passes stay below this on a CPU, where two pFedMMA clients at once were slower than one after the other
+(11.7 and 8.7 s each on ViT-B/16); a single client may take more."""
 
 BACKWARD = 2.5
 """Peak of a step over what the forward pass keeps: gradients, work space and the allocator's slack. Measured 2.3 to

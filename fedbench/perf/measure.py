@@ -1,5 +1,6 @@
 """Fast path against plain path, in one run on one machine."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -259,7 +260,8 @@ def _relative(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> tuple[float
 
     def difference(name: str) -> float:
         a, b = ours[name], theirs[name]
-        return (a.reshape(b.shape) - b).abs().max().item() / (b.abs().max().item() or 1.0)
+        found = (a.reshape(b.shape) - b).abs().max().item() / (b.abs().max().item() or 1.0)
+        return math.inf if math.isnan(found) else found  # a NaN must not hide behind a number
 
     return max((difference(name), name) for name in theirs)
 

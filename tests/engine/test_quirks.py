@@ -108,6 +108,21 @@ def test_the_order_of_a_processs_set_is_noted_and_kept() -> None:
     assert task.description()["classnames"] == list(set(DATASETS["shapes"](Path()).classnames))
 
 
+def test_a_cell_hands_its_dataset_the_datasets_quirk(tmp_path: Path) -> None:
+    plant("oxford_pets", "oxford_pets/images", tmp_path)
+    base = {"method": "PromptFL", "dataset": "oxford_pets", "backbone": "tiny",
+            "split_options": {"clients": 2, "shots": 2}}  # fmt: skip
+    runtime = Runtime(data_root=tmp_path, allow_missing=True)
+
+    def trained(*quirks: str) -> list[set[str]]:
+        tasks = (make_task(RunConfig(**base, seed=seed, quirks=quirks), runtime) for seed in (1, 2, 3))
+        return [{i.key for client in task.clients for i in client.train} for task in tasks]
+
+    fixed, plain = trained("fixed-shots"), trained()
+    assert fixed[0] == fixed[1] == fixed[2]
+    assert plain[0] != plain[1] or plain[0] != plain[2]
+
+
 def test_a_dropped_client_has_no_number_and_counts_in_no_mean(tmp_path: Path, cache: Path) -> None:
     changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 8, "shots": 1}}
     (_, plain), (_, dropped) = (run(tmp_path, cache, **changes, quirks=q) for q in ((), ("drop-client-5",)))

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from fedbench.perf.cli import perf
+from fedbench.perf.measure import _relative
 from fedbench.perf.names import class_names
 
 KEYS = {"fast_seconds", "plain_seconds", "ratio", "relative_difference", "peak_bytes", "device", "precision"}
@@ -63,3 +65,9 @@ def test_class_names_are_distinct_words():
     assert len(set(class_names(1000))) == 1000
     with pytest.raises(ValueError, match="1 to 1000"):
         class_names(1001)
+
+
+def test_a_nan_does_not_hide_behind_a_number():
+    good, bad = torch.ones(2), torch.tensor([1.0, float("nan")])
+    assert _relative({"a": bad, "b": good}, {"a": good, "b": 2 * good}) == (float("inf"), "a")
+    assert _relative({"a": good, "b": good}, {"a": good, "b": 2 * good}) == (0.5, "b")

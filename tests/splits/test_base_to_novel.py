@@ -88,6 +88,28 @@ def test_published_lists_are_those_of_the_papers_code(seven) -> None:
     assert [[(i.key, i.label) for i in client.train] for client in task.clients] == expected
 
 
+def test_fixed_shots_are_drawn_from_all_images_after_the_reset(listed) -> None:
+    """Spec 2.4, Pets: the few-shot draw comes after `seed(2023)` and the shuffle, from the whole training list."""
+    dataset = listed([(6 + label, 3, 2 + label) for label in range(7)], order=[3, 0, 6, 2, 1, 5, 4])
+    dataset.active_quirks = frozenset({"fixed-shots"})
+    state = random.getstate()
+    random.seed(2023)
+    order = [0, 1, 2, 3]
+    random.shuffle(order)
+    expected = []
+    for block in (order[:2], order[2:]):
+        drawn = [
+            random.sample([i for i in dataset.parts["train"] if i.label == label], 4)
+            for label in (3, 0, 2, 1)
+            if label in block
+        ]
+        expected.append([(i.key, i.label) for images in drawn for i in images])
+    random.setstate(state)
+    for seed in (1, 2):
+        task = make(dataset, seed=seed, clients=2, shots=4)
+        assert [[(i.key, i.label) for i in client.train] for client in task.clients] == expected
+
+
 @pytest.mark.parametrize("split_file", GOLDEN["local_test_sizes"])
 def test_local_test_sizes_with_coops_split(shared: Path, listed, split_file: str) -> None:
     dataset = listed([])
