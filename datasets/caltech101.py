@@ -1,6 +1,6 @@
 """Caltech101: 100 object categories as CoOp and the federated prompt-learning papers use it."""
 
-from fedbench.files import FolderDataset
+from fedbench.data.folders import FolderDataset
 from fedbench.registry import DATASETS
 
 DROPPED = {"BACKGROUND_Google", "Faces_easy"}  # no class, and the faces of `Faces` once more

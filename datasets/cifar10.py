@@ -1,6 +1,6 @@
 """CIFAR-10: 10 classes of 32 x 32 images."""
 
-from fedbench.batches import BatchDataset
+from fedbench.data.cifar import BatchDataset
 from fedbench.registry import DATASETS
 
 

@@ -1,6 +1,6 @@
 """CIFAR-100: 100 classes of 32 x 32 images in 20 superclasses."""
 
-from fedbench.batches import BatchDataset
+from fedbench.data.cifar import BatchDataset
 from fedbench.registry import DATASETS
 
 

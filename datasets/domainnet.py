@@ -1,6 +1,6 @@
 """DomainNet, the 10 classes that FedBN chose, in six domains."""
 
-from fedbench.domains import DomainDataset
+from fedbench.data.domains import DomainDataset
 from fedbench.registry import DATASETS
 
 

@@ -1,6 +1,6 @@
 """DTD: 47 textures, named by adjectives."""
 
-from fedbench.files import FolderDataset
+from fedbench.data.folders import FolderDataset
 from fedbench.registry import DATASETS
 
 

@@ -1,6 +1,6 @@
 """EuroSAT: 10 kinds of land use in satellite images of 64 x 64 pixels."""
 
-from fedbench.files import FolderDataset
+from fedbench.data.folders import FolderDataset
 from fedbench.registry import DATASETS
 
 NAMES = {

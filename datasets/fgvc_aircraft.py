@@ -1,11 +1,11 @@
 """FGVCAircraft: 100 variants of aircraft, with the official split."""
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.lists import read_columns, read_lines
+from fedbench.data.parts import PARTS
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.readers import read_columns, read_lines
 from fedbench.registry import DATASETS
-from fedbench.splitlists import PARTS
-from fedbench.task import Item
 
 LISTS = ("variants.txt", *(f"images_variant_{part}.txt" for part in PARTS))
 

@@ -2,11 +2,11 @@
 
 from functools import cached_property
 
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.lists import read_matlab
+from fedbench.data.parts import own_split
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.readers import read_matlab
 from fedbench.registry import DATASETS
-from fedbench.splitlists import own_split
 
 FLOWERS = (
     "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold",

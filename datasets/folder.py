@@ -4,12 +4,12 @@ import hashlib
 import re
 from pathlib import Path
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.images import class_folders, images
+from fedbench.data.parts import PARTS, Parts, own_domain_split, own_split
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.imagefiles import class_folders, images
 from fedbench.registry import DATASETS
-from fedbench.splitlists import PARTS, Parts, own_domain_split, own_split
-from fedbench.task import Item
 
 PART_WORDS = {"train", "training", "test", "testing"}
 """Folders of these names, in any case, are meant as a split, and never as domains."""

@@ -1,6 +1,6 @@
 """Food101: 101 dishes."""
 
-from fedbench.files import FolderDataset
+from fedbench.data.folders import FolderDataset
 from fedbench.registry import DATASETS
 
 

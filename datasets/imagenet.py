@@ -2,12 +2,12 @@
 
 from functools import cached_property
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.images import class_folders, images
+from fedbench.data.lists import read_columns
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.imagefiles import class_folders, images
-from fedbench.readers import read_columns
 from fedbench.registry import DATASETS
-from fedbench.task import Item
 
 NAMES = "classnames.txt"
 

@@ -1,6 +1,6 @@
 """Office-Caltech10: 10 office objects in four domains."""
 
-from fedbench.domains import DomainDataset
+from fedbench.data.domains import DomainDataset
 from fedbench.registry import DATASETS
 
 

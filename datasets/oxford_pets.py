@@ -1,11 +1,11 @@
 """OxfordPets: 37 breeds of cats and dogs."""
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.lists import read_columns
+from fedbench.data.parts import cut_val
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.readers import read_columns
 from fedbench.registry import DATASETS
-from fedbench.splitlists import cut_val
-from fedbench.task import Item
 
 BREEDS = (
     "abyssinian", "american_bulldog", "american_pit_bull_terrier", "basset_hound", "beagle", "bengal",

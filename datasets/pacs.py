@@ -1,6 +1,6 @@
 """PACS: 7 classes as art painting, cartoon, photo and sketch."""
 
-from fedbench.domains import DomainDataset
+from fedbench.data.domains import DomainDataset
 from fedbench.registry import DATASETS
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image as PILImage
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError, unknown
 from fedbench.registry import DATASETS
-from fedbench.task import Dataset, Item
 from fedbench.world import CLASSNAMES, DOMAINS, render_benchmark
 
 PER_CLASS = {"train": 40, "val": 8, "test": 50}

@@ -1,11 +1,11 @@
 """StanfordCars: 196 cars by make, model and year."""
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.lists import read_matlab
+from fedbench.data.parts import cut_val
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.readers import read_matlab
 from fedbench.registry import DATASETS
-from fedbench.splitlists import cut_val
-from fedbench.task import Item
 
 TRAIN, TEST, META = "devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat", "devkit/cars_meta.mat"
 

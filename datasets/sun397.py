@@ -1,12 +1,12 @@
 """SUN397: 397 scenes."""
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.images import class_folders, images
+from fedbench.data.lists import read_lines
+from fedbench.data.parts import cut_val
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
-from fedbench.imagefiles import class_folders, images
-from fedbench.readers import read_lines
 from fedbench.registry import DATASETS
-from fedbench.splitlists import cut_val
-from fedbench.task import Item
 
 SCENES = "ClassName.txt"
 LISTS = ("Training_01.txt", "Testing_01.txt")

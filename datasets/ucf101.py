@@ -2,11 +2,11 @@
 
 import re
 
+from fedbench.data.dataset import Item
+from fedbench.data.folders import FolderDataset, Found
+from fedbench.data.parts import cut_val
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset, Found
 from fedbench.registry import DATASETS
-from fedbench.splitlists import cut_val
-from fedbench.task import Item
 
 TEST_GROUPS = range(1, 8)
 """Split 01 of the dataset: videos of groups 1 to 7 are for testing."""

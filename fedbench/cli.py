@@ -18,9 +18,9 @@ COMMANDS = {
     "status": ("fedbench.commands.status:status", "Show how far the cells of a result store are."),
     "report": ("fedbench.commands.report:report", "Write the tables of a result store."),
     "plot": ("fedbench.commands.report:plot", "Draw the curves of a result store."),
-    "data": ("fedbench.data.cli:data", "Show, check and download the datasets."),
-    "parity": ("fedbench.parity.cli:parity", "Compare with numbers recorded from the papers' own code."),
-    "perf": ("fedbench.perf.cli:perf", "Time the fast path against the plain one."),
+    "data": ("fedbench.commands.data:data", "Show, check and download the datasets."),
+    "parity": ("fedbench.commands.parity:parity", "Compare with numbers recorded from the papers' own code."),
+    "perf": ("fedbench.commands.perf:perf", "Time the fast path against the plain one."),
 }
 """Command to `module:attribute` and its line in `bench --help` (which therefore imports no command)."""
 
@@ -84,7 +84,7 @@ def _message(error: FedbenchError | click.ClickException | OSError) -> str:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         return error.format_message() + (f" (see `{context.command_path} --help`)" if context else "")
-    from fedbench.grid.files import is_disk_full
+    from fedbench.store.files import is_disk_full
 
     if is_disk_full(error):
         place = f" of {error.filename}" if error.filename else ""

@@ -6,8 +6,8 @@ engine. A cell keeps the names in one list; each component is handed its own.
 
 from collections.abc import Mapping
 
+from fedbench.data.names import FOLDER
 from fedbench.registry import DATASETS, METHODS, SPLITS
-from fedbench.sources import FOLDER
 
 ENGINE: Mapping[str, str] = {
     "round-zero-all": "all clients train in the first round, whatever the participation",

@@ -5,13 +5,16 @@ import os
 # before torch is imported: the suite runs in several processes, which would fight over the cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as PILImage
 
-from fedbench.task import Dataset, Item
+from fedbench.config import RunConfig
+from fedbench.data.dataset import Dataset, Item
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +59,42 @@ class ListedDataset(Dataset):
 def listed() -> type[ListedDataset]:
     """The class of datasets that are only lists."""
     return ListedDataset
+
+
+FAKES = Path(__file__).parent / "helpers" / "fakeworld.py"
+
+
+@pytest.fixture
+def world() -> Iterator[None]:
+    """The fakes in place of methods, data, engine and report; loaded anew for each test."""
+    spec = importlib.util.spec_from_file_location("fakeworld", FAKES)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.installed():
+        yield
+
+
+@pytest.fixture
+def cells(world: None) -> Callable[..., list[RunConfig]]:
+    """`cells(seeds=[1])`: a small grid of the fake world, expanded."""
+    from fedbench.grid.config import GridConfig
+    from fedbench.grid.expand import expand
+
+    def make(**changes: Any) -> list[RunConfig]:
+        values: dict[str, Any] = {
+            "methods": ["Alpha", "Beta"],
+            "datasets": ["dots"],
+            "split": "halves",
+            "backbone": "tiny",
+        }
+        return expand(GridConfig(**(values | {"seeds": [1, 2], "rounds": 3} | changes)))
+
+    return make
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A result store that is not there yet."""
+    return tmp_path / "out"

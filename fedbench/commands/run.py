@@ -10,10 +10,10 @@ from fedbench.config import RunConfig, Runtime, validated
 from fedbench.errors import FedbenchError
 
 if TYPE_CHECKING:
-    from fedbench.grid.cell import Outcome
+    from fedbench.executors.base import Outcome
     from fedbench.grid.config import GridConfig
     from fedbench.grid.execute import Planned
-    from fedbench.grid.store import Store
+    from fedbench.store.cells import Store
 
 GRID_FLAGS = (
     click.option("--methods", type=NAMES, help="See `bench list methods`."),
@@ -116,8 +116,8 @@ def run(
     """
     from fedbench.grid.execute import plan
     from fedbench.grid.expand import checkpoints, expand, folders
-    from fedbench.grid.store import Store
     from fedbench.registry import load_plugin
+    from fedbench.store.cells import Store
 
     for plugin in plugins:
         load_plugin(plugin)
@@ -170,8 +170,8 @@ def _runtime(flags: dict[str, Any], files: dict[str, dict[str, Path]]) -> Runtim
 
 def _refuse_impossible(planned: list["Planned"], runtime: Runtime) -> None:
     """Build each dataset and split that is to be run: what cannot work is said before anything starts."""
+    from fedbench.data.names import make_dataset
     from fedbench.registry import SPLITS
-    from fedbench.sources import make_dataset
 
     pending = [p.config for p in planned if p.verb not in ("keep", "leave")]
     datasets = {
@@ -203,8 +203,8 @@ def _execute(
 ) -> list["Outcome"]:
     from rich.console import Console
 
+    from fedbench.commands.progress import display
     from fedbench.grid.execute import execute
-    from fedbench.grid.progress import display
 
     pending = sum(p.verb not in ("keep", "leave") for p in planned)
     try:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fedbench.grid.store import CellFolder
+    from fedbench.store.cells import CellFolder
 
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 def status(*, store: Path) -> None:
     """Count the cells of the result store STORE by state, and list those that are not done."""
-    from fedbench.grid.store import Store
+    from fedbench.store.cells import Store
 
     folders = Store(store).cells()
     states = {folder.name: folder.status for folder in folders}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedbench.data.dataset import Dataset
 from fedbench.registry import DATASETS
-from fedbench.task import Dataset
 
 PAGE = """\
 # Datasets

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedbench.data.dataset import Dataset
+from fedbench.data.folders import FolderDataset
 from fedbench.errors import FedbenchError
-from fedbench.files import FolderDataset
 from fedbench.registry import DATASETS
-from fedbench.task import Dataset
 
 CHUNK = 1 << 20
 LIST_OF_SPLITS = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"

@@ -16,23 +16,21 @@ from fedbench import clip as clip_package
 from fedbench import quirks
 from fedbench.clip import FrozenCLIP
 from fedbench.config import SCHEMA, RunConfig, Runtime, validated
-from fedbench.engine.checkpoint import Journal
-from fedbench.engine.data import ViewData
+from fedbench.data.names import make_dataset
+from fedbench.engine.batches import ViewData
 from fedbench.engine.environment import environment
 from fedbench.engine.evaluate import Evaluator, summary
+from fedbench.engine.features import ViewCache
 from fedbench.engine.federation import Federation, payload
 from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
-from fedbench.engine.views import ViewCache
 from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
+from fedbench.progress import Progress
 from fedbench.registry import METHODS, SPLITS
-from fedbench.sources import make_dataset
+from fedbench.store.journal import Journal
 from fedbench.task import Task
 
 log = logging.getLogger("fedbench")
-
-Progress = Callable[[str, int, int], None]
-"""Called with (phase, done, total)."""
 
 
 class Skipped(FedbenchError):

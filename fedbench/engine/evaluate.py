@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedbench.engine.features import TEST_VIEW, ViewCache
 from fedbench.engine.federation import Federation
-from fedbench.engine.views import TEST_VIEW, ViewCache
 from fedbench.task import Metric, Pool, Task
 
 LOGITS_AT_ONCE = 2**26

@@ -4,12 +4,31 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
 
 from fedbench.config import RunConfig, Runtime
-from fedbench.grid.cell import Outcome
-from fedbench.grid.progress import Display
-from fedbench.grid.store import Store
-from fedbench.grid.workers import InProcess, Pool, Runner
+from fedbench.executors.base import Executor, Outcome
+from fedbench.registry import EXECUTORS
+from fedbench.store.cells import Store
+
+
+class Display(Protocol):
+    """What a run reports to."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def update(self, cell: str, phase: str, done: int, total: int) -> None:
+        """The running cell is at `done` of `total` in a phase such as "features" or "rounds"."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """The cell has come to its end."""
+
+    def line(self, text: str) -> None:
+        """Something worth saying once."""
+
 
 VERBS = {
     "queued": "run",
@@ -49,6 +68,7 @@ def execute(
     store: Store,
     runtime: Runtime,
     *,
+    executor: str | None = None,
     jobs: int,
     plugins: tuple[Path, ...],
     display: Display,
@@ -69,7 +89,9 @@ def execute(
             store.folder(p.config.cell).retry()
     if not waiting:
         return list(outcomes.values())
-    runner = _runner(runtime, jobs=min(jobs, len(waiting)), plugins=plugins, display=display)
+    jobs = min(jobs, len(waiting))
+    where = EXECUTORS[executor or ("in-process" if jobs == 1 else "local")]
+    runner = where(runtime, jobs=jobs, plugins=plugins, report=display.update)
     try:
         for outcome in _run(waiting, store, runner, display):
             outcomes[outcome.cell] = outcome
@@ -78,7 +100,7 @@ def execute(
     return list(outcomes.values())
 
 
-def _run(waiting: deque[RunConfig], store: Store, runner: Runner, display: Display) -> list[Outcome]:
+def _run(waiting: deque[RunConfig], store: Store, runner: Executor, display: Display) -> list[Outcome]:
     configs = {config.cell: config for config in waiting}
     finished: list[Outcome] = []
     told: set[str] = set()
@@ -123,18 +145,3 @@ def _tell_waiting(waiting: deque[RunConfig], store: Store, display: Display, tol
             )
     if len(held) == len(waiting):
         time.sleep(0.3)
-
-
-def _runner(runtime: Runtime, *, jobs: int, plugins: tuple[Path, ...], display: Display) -> Runner:
-    if jobs == 1:
-        return InProcess(runtime, report=display.update)
-    return Pool(runtime, jobs=jobs, gpus=_gpus(runtime.device), plugins=plugins, report=display.update)
-
-
-def _gpus(device: str) -> int:
-    """How many GPUs to spread workers over: all visible ones for "cuda", none to choose from for "cuda:1"."""
-    if device != "cuda":
-        return 0
-    import torch
-
-    return torch.cuda.device_count()

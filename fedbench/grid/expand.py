@@ -6,11 +6,11 @@ from typing import Any
 
 from fedbench import quirks
 from fedbench.config import RunConfig, validated
+from fedbench.data.names import resolve
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid.config import FIXED, GridConfig
 from fedbench.grid.values import combinations, filled
 from fedbench.registry import METHODS, SPLITS
-from fedbench.sources import resolve
 
 
 def expand(grid: GridConfig, *, device: str = "cpu", data_root: Path = Path("data")) -> list[RunConfig]:

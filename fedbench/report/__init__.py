@@ -9,12 +9,12 @@ from rich.console import RenderableType
 
 from fedbench.errors import FedbenchError, unknown
 from fedbench.report.latex import latex
-from fedbench.report.load import load_store
 from fedbench.report.long import csv
 from fedbench.report.markdown import markdown
 from fedbench.report.select import RULES
 from fedbench.report.tables import Table, build_tables
 from fedbench.report.terminal import terminal
+from fedbench.store.read import load_store
 
 __all__ = ["FORMATS", "PICTURES", "RULES", "tables_of", "terminal_table", "write_plots", "write_report"]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fedbench.errors import FedbenchError
-from fedbench.report.load import Done, read_json
 from fedbench.report.rows import held_out, unique
+from fedbench.store.read import Done, read_json
 
 NUMBERED = re.compile(r"(?P<group>.+) (?P<number>\d+)")
 """`amazon 0`: the first client of domain amazon."""

@@ -26,10 +26,10 @@ from fedbench.report.figures import (
     tidy,
     title,
 )
-from fedbench.report.load import Done
 from fedbench.report.rows import held_out
 from fedbench.report.tables import Table
 from fedbench.report.text import heading
+from fedbench.store.read import Done
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52
 LEGEND_ROW, GAP = 0.19, 0.75

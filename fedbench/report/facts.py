@@ -6,11 +6,11 @@ from typing import Any
 
 from fedbench.report.arithmetic import HM
 from fedbench.report.layout import AVG
-from fedbench.report.load import Done
 from fedbench.report.matrix import spreads
 from fedbench.report.rows import FEW, LAYOUT, SHOTS, flat, held_out, listed, short, shown, unique
 from fedbench.report.select import BEST_ON_TEST, describe
 from fedbench.report.tables import Table
+from fedbench.store.read import Done
 
 TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
 

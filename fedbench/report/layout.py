@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from fedbench.report.arithmetic import HM, harmonic_mean
 from fedbench.report.clients import Names, groups, merged
-from fedbench.report.load import Done
 from fedbench.report.rows import held_out, listed, unique
 from fedbench.report.select import Selected
+from fedbench.store.read import Done
 
 AVG = "avg"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from fedbench.report.arithmetic import MISSING, Value, over_clients, over_seeds
 from fedbench.report.clients import groups
-from fedbench.report.load import Done
 from fedbench.report.rows import held_out
 from fedbench.report.tables import Block, Table
+from fedbench.store.read import Done
 
 ALL = "*"
 """In a metric's name: over all clients, as in `target/amazon<-*`."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
 from fedbench.quirks import of_dataset
-from fedbench.report.load import Store
+from fedbench.store.read import Store
 
 IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
 """Keys with a place of their own in the table."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fedbench.errors import FedbenchError, unknown
-from fedbench.report.load import Done, Round
+from fedbench.store.read import Done, Round
 
 Rule = Literal["last", "mean-last-5", "best-val", "best-test"]
 RULES: tuple[str, ...] = get_args(Rule)

@@ -20,9 +20,9 @@ from fedbench.errors import FedbenchError
 from fedbench.report.arithmetic import HM, MISSING, Value, harmonic_mean, over_seeds
 from fedbench.report.clients import Names, named_clients
 from fedbench.report.layout import Layout, PerSeed, gaps, layout
-from fedbench.report.load import Done, Open, Store
 from fedbench.report.rows import Rows, held_out, listed, rows, unique
 from fedbench.report.select import Selected, check_rule, select
+from fedbench.store.read import Done, Open, Store
 
 AVERAGE = "Average"
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.blocks import (
@@ -17,7 +18,7 @@ from fedbench.splits.blocks import (
 )
 from fedbench.splits.pools import add_val, check_tested, few_shot_notes, own_rows, pool, relabelled
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, sample
-from fedbench.task import Client, Dataset, Item, Metric, Split, Task
+from fedbench.task import Client, Metric, Split, Task
 
 
 @SPLITS.register("class-disjoint")

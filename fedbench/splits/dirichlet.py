@@ -7,12 +7,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
 from fedbench.splits.pools import add_val, joined
 from fedbench.splits.skew import Generator, LabelDir, pachinko
-from fedbench.task import Client, Dataset, Item, Metric, Split, Task
+from fedbench.task import Client, Metric, Split, Task
 
 PUBLISHED_SEED = 12345
 """Hard-coded in the papers' `labeldir100`: its clients are the same for every run seed, but for their order."""

@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
 from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
 from fedbench.splits.pools import add_val, joined
 from fedbench.splits.skew import LabelDir
-from fedbench.task import Client, Dataset, Item, Metric, Split, Task
+from fedbench.task import Client, Metric, Split, Task
 
 PARTS = ("train", "test", "val")
 

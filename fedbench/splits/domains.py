@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
+from fedbench.data.dataset import Dataset
 from fedbench.errors import FedbenchError
 from fedbench.seeds import stream
-from fedbench.task import Dataset
 
 PER_PROCESS = "unordered-classnames-per-process"
 

@@ -4,12 +4,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
 from fedbench.splits.pools import add_val, joined
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots
-from fedbench.task import Client, Dataset, Item, Metric, Pool, Split, Task
+from fedbench.task import Client, Metric, Pool, Split, Task
 
 
 @SPLITS.register("leave-one-domain-out")

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.splits.shots import by_label
-from fedbench.task import Dataset, Item, Metric, Pool
+from fedbench.task import Metric, Pool
 
 NO_VAL = "no val metric and no best-val selection"
 

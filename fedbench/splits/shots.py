@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterable
 
+from fedbench.data.dataset import Item
 from fedbench.seeds import stream
-from fedbench.task import Item
 
 VAL_SHOTS = 4
 """At most this many validation images a class, as in CoOp."""

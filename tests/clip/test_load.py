@@ -11,7 +11,7 @@ from fedbench.clip import load, resolve
 from fedbench.clip.load import openai_config
 from fedbench.clip.model import FrozenCLIP, Preprocess
 from fedbench.errors import FedbenchError
-from tests.tinyclip import golden_clip
+from tests.helpers.tinyclip import golden_clip
 
 SMALL = "ViT-S-32-alt"  # the smallest plain ViT CLIP that open_clip knows
 

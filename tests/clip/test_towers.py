@@ -11,7 +11,7 @@ from fedbench.clip.blocks import MIN_ROWS, linear
 from fedbench.clip.prompts import EOT, SOS, build_tree, context_prompt, text_prompt
 from fedbench.errors import FedbenchError
 from fedbench.reference import PlainCLIP
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
 
 CLIPS = {
     "golden": golden_clip,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fedbench.data.dataset import Dataset
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
-from fedbench.task import Dataset
-from tests.datasets import trees
+from tests.helpers import trees
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -11,16 +11,16 @@ import torch
 
 from fedbench.clip.load import from_state_dict
 from fedbench.clip.model import hash_model
-from fedbench.engine.checkpoint import Journal
 from fedbench.engine.federation import Federation, Round, payload
 from fedbench.engine.local import Step, losses_and_gradients
 from fedbench.errors import FedbenchError
 from fedbench.method import Batch, Method, Tensors
 from fedbench.registry import METHODS
 from fedbench.seeds import torch_stream
-from tests.engine.worlds import COUNTS, NAMES, FixedData, make_method, pixel_batches
-from tests.methods.checks import same, vit_b_16
-from tests.tinyclip import golden_clip, random_clip
+from fedbench.store.journal import Journal
+from tests.helpers.checks import same, vit_b_16
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import COUNTS, NAMES, FixedData, make_method, pixel_batches
 
 ALL = list(METHODS)
 TRAINED = [name for name in ALL if METHODS[name].trains]  # type: ignore[attr-defined]

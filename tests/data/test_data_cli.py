@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fedbench.data.cli import data
+from fedbench.commands.data import data
 from fedbench.data.facts import page
 from fedbench.data.verify import verify
 from fedbench.datasets.dtd import DTD
 from fedbench.errors import FedbenchError
-from tests.datasets.trees import domain_folders, plant, zhou
+from tests.helpers.trees import domain_folders, plant, zhou
 
 
 def bench(*arguments: object) -> Result:

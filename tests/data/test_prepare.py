@@ -17,7 +17,7 @@ from fedbench.data.prepare import prepare
 from fedbench.datasets.cifar10 import CIFAR10
 from fedbench.datasets.dtd import DTD
 from fedbench.errors import FedbenchError
-from tests.datasets.trees import image, plant
+from tests.helpers.trees import image, plant
 
 
 class Server:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedbench.data.dataset import Dataset
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
-from fedbench.task import Dataset
-from tests.datasets import trees
+from tests.helpers import trees
 
 LAYOUTS = [(name, folder) for name in trees.TREES for folder in DATASETS[name].image_folders]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fedbench.data.dataset import Dataset
+from fedbench.data.parts import read_zhou
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
-from fedbench.splitlists import read_zhou
-from fedbench.task import Dataset
 
 # dataset: folder with the split file, images of base and of novel classes in the test part, first class names
 PUBLISHED = {

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedbench.data.dataset import Item
 from fedbench.datasets import shapes
 from fedbench.datasets.shapes import Shapes
 from fedbench.errors import FedbenchError
 from fedbench.splits.base_to_novel import BaseToNovel
-from fedbench.task import Item
 from fedbench.world import CLASSNAMES, DOMAINS, render_benchmark
 
 

@@ -1,20 +1,18 @@
-"""The command line as a user types it, in the fake world of tests/grid: in this process or in its own."""
+"""The command line as a user types it, in the fake world of tests/helpers: in this process or in its own."""
 
-import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from fedbench.cli import main
 
 ROOT = Path(__file__).parents[2]
-FAKES = ROOT / "tests" / "grid" / "fakeworld.py"
+FAKES = ROOT / "tests" / "helpers" / "fakeworld.py"
 
 
 @dataclass(frozen=True)
@@ -24,21 +22,6 @@ class Result:
     code: int
     out: str
     err: str
-
-
-def _fakeworld() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fakeworld", FAKES)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def world() -> Iterator[None]:
-    with _fakeworld().installed():
-        yield
 
 
 @pytest.fixture

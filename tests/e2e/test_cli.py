@@ -259,7 +259,7 @@ def test_report_and_plot(bench: Bench) -> None:
 def test_disk_full_and_other_system_errors_are_one_line(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedbench.grid import files
+    from fedbench.store import files
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

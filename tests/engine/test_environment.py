@@ -8,7 +8,7 @@ import pytest
 
 from fedbench.engine import environment as module
 from fedbench.engine.environment import environment
-from tests.tinyclip import random_clip
+from tests.helpers.tinyclip import random_clip
 
 GIT = shutil.which("git")
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from fedbench.data.dataset import Item
 from fedbench.engine.evaluate import TOWER_IMAGES, Evaluator, summary
-from fedbench.task import Item, Metric, Pool, Task
-from tests.engine.worlds import NAMES, federation, make_method
-from tests.tinyclip import random_clip
+from fedbench.task import Metric, Pool, Task
+from tests.helpers.tinyclip import random_clip
+from tests.helpers.worlds import NAMES, federation, make_method
 
 COUNT = TOWER_IMAGES + 9  # more than one piece
 

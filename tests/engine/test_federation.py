@@ -7,8 +7,8 @@ from fedbench.engine.federation import Federation
 from fedbench.errors import FedbenchError
 from fedbench.method import Method, Optimizer
 from fedbench.reference import PlainCLIP, run_plain
-from tests.engine.worlds import COUNTS, FixedData, federation, make_method, pixel_batches, start_of
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import COUNTS, FixedData, federation, make_method, pixel_batches, start_of
 
 TRAINED = ["CoOp", "PromptFL", "Prox", "FedPGP"]
 

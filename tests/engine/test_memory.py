@@ -7,8 +7,8 @@ import torch
 
 from fedbench.engine.memory import GIB, budget_bytes, clients_that_fit, step_bytes
 from fedbench.errors import FedbenchError
-from tests.engine.worlds import FixedData, make_method, start_of
-from tests.tinyclip import random_clip
+from tests.helpers.tinyclip import random_clip
+from tests.helpers.worlds import FixedData, make_method, start_of
 
 CPU = torch.device("cpu")
 

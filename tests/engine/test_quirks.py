@@ -18,9 +18,9 @@ from fedbench.engine.cell import make_task
 from fedbench.engine.transforms import legacy_view
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
-from tests.datasets.trees import plant
-from tests.engine.worlds import federation, make_method
-from tests.tinyclip import golden_clip
+from tests.helpers.tinyclip import golden_clip
+from tests.helpers.trees import plant
+from tests.helpers.worlds import federation, make_method
 
 LODO = {
     "split": "leave-one-domain-out",

@@ -9,8 +9,8 @@ from fedbench.engine.local import losses_and_gradients
 from fedbench.engine.memory import budget_bytes
 from fedbench.reference import PlainCLIP
 from fedbench.registry import METHODS
-from tests.engine.worlds import COUNTS, NAMES, FixedData, federation, make_method
-from tests.tinyclip import random_clip
+from tests.helpers.tinyclip import random_clip
+from tests.helpers.worlds import COUNTS, NAMES, FixedData, federation, make_method
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fedbench.commands import progress
+from fedbench.commands.progress import display, finished_line
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError
-from fedbench.grid import progress
-from fedbench.grid.cell import Outcome
+from fedbench.executors.base import Outcome
 from fedbench.grid.execute import execute, plan
-from fedbench.grid.progress import display, finished_line
-from fedbench.grid.store import Store
+from fedbench.store.cells import Store
 
 Cells = Callable[..., list[RunConfig]]
 
@@ -93,7 +93,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(
 def test_a_full_disk_when_the_record_is_written(
     cells: Cells, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedbench.grid.store import CellFolder
+    from fedbench.store.cells import CellFolder
 
     def full(self: CellFolder, record: object) -> None:
         raise OSError(28, "No space left on device", str(self.path))

@@ -11,8 +11,8 @@ from fedbench.errors import FedbenchError
 from fedbench.methods.fedmaple import REST, FedMaPLe
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.seeds import torch_stream
-from tests.engine.worlds import COUNTS, NAMES, FixedData, pixel_batches
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import COUNTS, NAMES, FixedData, pixel_batches
 
 OTHER_NAMES = ["spotted green ring", "tiny star"]
 

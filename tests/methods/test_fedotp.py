@@ -9,8 +9,7 @@ import torch
 from fedbench.method import Batch
 from fedbench.methods.fedotp import FedOTP
 from fedbench.seeds import torch_stream
-from tests.engine.worlds import NAMES, make_method, start_of
-from tests.methods.checks import (
+from tests.helpers.checks import (
     against_plain,
     distance,
     federation,
@@ -22,7 +21,8 @@ from tests.methods.checks import (
     start,
     vit_b_16,
 )
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import NAMES, make_method, start_of
 
 
 @pytest.fixture(params=["golden", "random"])

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from fedbench.clip.prompts import text_prompt
 from fedbench.methods.fedtv import BIASES, FedTV
 from fedbench.seeds import torch_stream
-from tests.engine.worlds import COUNTS, NAMES, make_method, start_of
-from tests.methods.checks import (
+from tests.helpers.checks import (
     against_plain,
     distance,
     gradients,
@@ -20,7 +19,8 @@ from tests.methods.checks import (
     start,
     vit_b_16,
 )
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import COUNTS, NAMES, make_method, start_of
 
 
 @pytest.fixture(params=["golden", "random"])

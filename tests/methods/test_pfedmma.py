@@ -13,8 +13,8 @@ from fedbench.methods.clip_zeroshot import CLIP
 from fedbench.methods.pfedmma import PFedMMA
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.seeds import torch_stream
-from tests.engine.worlds import COUNTS, NAMES, FixedData, pixel_batches
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import COUNTS, NAMES, FixedData, pixel_batches
 
 SMALL = {"rank": 4, "scale": 0.25, "lr": 1e-3}
 OTHER_NAMES = ["spotted green ring", "tiny star"]

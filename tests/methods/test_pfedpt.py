@@ -5,8 +5,7 @@ import torch
 
 from fedbench.errors import FedbenchError
 from fedbench.methods.pfedpt import BORDER
-from tests.engine.worlds import NAMES, make_method
-from tests.methods.checks import (
+from tests.helpers.checks import (
     against_plain,
     distance,
     federation,
@@ -17,7 +16,8 @@ from tests.methods.checks import (
     sizes,
     start,
 )
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import NAMES, make_method
 
 CLIPS = {"golden": lambda: golden_clip("federated"), "unequal towers": random_clip}
 

@@ -6,8 +6,7 @@ import torch
 from fedbench.clip.dropout import dropped, probability
 from fedbench.engine.local import train_locally
 from fedbench.method import Batch
-from tests.engine.worlds import NAMES, FixedData, make_method, pixel_batches
-from tests.methods.checks import (
+from tests.helpers.checks import (
     against_plain,
     distance,
     federation,
@@ -18,7 +17,8 @@ from tests.methods.checks import (
     sizes,
     start,
 )
-from tests.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.worlds import NAMES, FixedData, make_method, pixel_batches
 
 CLIPS = {"golden": lambda: golden_clip("federated"), "unequal towers": random_clip}
 A, B = {"text_a", "image_a"}, {"text_b", "image_b"}

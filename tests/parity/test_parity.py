@@ -8,16 +8,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from fedbench.commands.parity import parity
 from fedbench.errors import FedbenchError
 from fedbench.method import Method
 from fedbench.official import Official
-from fedbench.parity.cli import parity
 from fedbench.parity.golden import GoldenFile, official_name
 from fedbench.parity.run import run
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.registry import METHODS
-from tests.engine.worlds import COUNTS, NAMES, make_method, pixel_batches, start_of
-from tests.tinyclip import GOLDEN, random_clip
+from tests.helpers.tinyclip import GOLDEN, random_clip
+from tests.helpers.worlds import COUNTS, NAMES, make_method, pixel_batches, start_of
 
 FIVE = {
     "clip_zeroshot.npz": ("CLIP", 8),

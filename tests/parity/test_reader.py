@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 
-from fedbench.parity.cli import parity
+from fedbench.commands.parity import parity
 from fedbench.parity.run import run
 from fedbench.registry import METHODS
-from tests.tinyclip import GOLDEN, random_clip
+from tests.helpers.tinyclip import GOLDEN, random_clip
 
 
 def written(tmp_path, name, change):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fedbench.perf.cli import perf
+from fedbench.commands.perf import perf
 from fedbench.perf.measure import _relative
 from fedbench.perf.names import class_names
 

@@ -9,10 +9,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fedbench.data.dataset import Item
 from fedbench.errors import FedbenchError
 from fedbench.splits.base_to_novel import BaseToNovel
 from fedbench.splits.blocks import published_blocks
-from fedbench.task import Item, Task
+from fedbench.task import Task
 
 counts = st.lists(st.tuples(st.integers(1, 7), st.integers(0, 3), st.integers(1, 4)), min_size=2, max_size=16)
 partitions = st.sampled_from(["published", "balanced"])

@@ -10,10 +10,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.blocks import published_blocks
-from fedbench.task import Dataset, Item, Task
+from fedbench.task import Task
 
 PARTS = ("train", "val", "test")
 seeds = st.integers(0, 2**32 - 1)

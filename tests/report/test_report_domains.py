@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from store_writer import StoreWriter, lodo, one_column
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, terminal_table, write_report
@@ -19,6 +18,7 @@ from fedbench.report.matrix import Matrix, matrices
 from fedbench.report.stats import compare
 from fedbench.report.tables import Table
 from fedbench.report.text import comparison_title
+from tests.helpers.store_writer import StoreWriter, lodo, one_column
 
 OFFICE = ("amazon", "caltech", "dslr", "webcam")
 SOURCES = {t: tuple(d for d in OFFICE if d != t) for t in OFFICE}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from store_writer import StoreWriter, config, lbn
 
 from fedbench.errors import FedbenchError
 from fedbench.report import terminal_table, write_report
 from fedbench.report.latex import escape
+from tests.helpers.store_writer import StoreWriter, config, lbn
 
 START = lbn(1, 1, 1)
 

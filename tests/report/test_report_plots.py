@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from store_writer import StoreWriter, config, lbn, lodo, one_column
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_plots
 from fedbench.report.figures import MARKERS, PALETTE
 from fedbench.report.plots import figures
+from tests.helpers.store_writer import StoreWriter, config, lbn, lodo, one_column
 
 TWELVE = (
     "CLIP",

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from store_writer import StoreWriter, config, lbn, one_column
 
 from fedbench.report import tables_of, write_report
 from fedbench.report.arithmetic import Value, over_clients
 from fedbench.report.facts import definitions, warnings
 from fedbench.report.matrix import matrices, spreads
 from fedbench.report.panels import Panel, panels
+from tests.helpers.store_writer import StoreWriter, config, lbn, one_column
 
 NAMES = [f"{d} {k}" for d in ("photo", "flat") for k in range(3)]
 DOMAINS = {1: (60, 70, 80, 90, 92, 94), 2: (70, 70, 70, 96, 96, 99)}

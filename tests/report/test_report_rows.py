@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from store_writer import StoreWriter, config, lbn
 
 from fedbench.config import RunConfig
 from fedbench.report import tables_of
 from fedbench.report.facts import facts
-from fedbench.report.load import load_store
 from fedbench.report.rows import rows
+from fedbench.store.read import load_store
+from tests.helpers.store_writer import StoreWriter, config, lbn
 
 
 def order(tmp_path: Path, *cells: RunConfig) -> tuple[str, ...]:

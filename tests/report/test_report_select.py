@@ -4,12 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
-from store_writer import Rounds, StoreWriter, config, lbn
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_report
-from fedbench.report.load import Done, load_store
 from fedbench.report.select import RULES, select
+from fedbench.store.read import Done, load_store
+from tests.helpers.store_writer import Rounds, StoreWriter, config, lbn
 
 TRAINED = [
     lbn(99, 99, 99, val=99),  # the untrained start never counts for a method that trains

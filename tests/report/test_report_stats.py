@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from scipy.stats import wilcoxon
-from store_writer import StoreWriter, config, lbn
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, terminal_table, write_report
 from fedbench.report.stats import compare
+from tests.helpers.store_writer import StoreWriter, config, lbn
 
 START = lbn(1, 1, 1)
 GAINS = (1.0, 2.0, 3.5, -0.5, 4.0, 5.0)

@@ -5,12 +5,12 @@ import math
 from pathlib import Path
 
 import pytest
-from store_writer import StoreWriter, config, lbn
 
 from fedbench.report import tables_of, write_report
 from fedbench.report.arithmetic import Value
 from fedbench.report.facts import facts, warnings
 from fedbench.report.tables import Table
+from tests.helpers.store_writer import StoreWriter, config, lbn
 
 POSTER = {  # FedPGP poster, Table 1: Local, Base, Novel
     "CLIP": {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from fedbench.data.parts import read_zhou
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.splitlists import read_zhou
 from fedbench.splits.base_to_novel import BaseToNovel
 from fedbench.task import Task
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.datasets.shapes import Shapes
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.task import Dataset, Item, Task
+from fedbench.task import Task
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "partitions.json").read_text())
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fedbench.splitlists import read_zhou
+from fedbench.data.dataset import Item
+from fedbench.data.parts import read_zhou
 from fedbench.splits.shots import balanced_shots, published_shots
-from fedbench.task import Item
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "partitions.json").read_text())
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.skew import LabelDir
-from fedbench.task import Dataset, Item, Task
+from fedbench.task import Task
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "partitions.json").read_text())
 

@@ -1,0 +1,121 @@
+"""Telling the user how far a run is: bars on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from fedbench.executors.base import Outcome
+from fedbench.grid.execute import Display
+
+EVERY = 10.0
+"""Seconds between two plain lines about a running cell."""
+NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+"""Names give way on a narrow terminal, so that numbers stay whole."""
+
+
+def display(console: Console, *, total: int) -> Display:
+    """The display for `total` cells that suits the console."""
+    return (
+        Bars(console, total=total)
+        if console.is_terminal or console.is_jupyter
+        else Lines(console, total=total)
+    )
+
+
+def finished_line(outcome: Outcome, *, number: int, total: int) -> str:
+    """`[3/10] done FedPGP-shapes-…  12.3 s`"""
+    text = f"[{number}/{total}] {outcome.state} {outcome.cell}"
+    if outcome.ran:
+        text += f"  {outcome.seconds:.1f} s"
+    return f"{text}  {outcome.reason}" if outcome.reason else text
+
+
+class Lines:
+    """One line for each finished cell, and now and then one for a running cell."""
+
+    def __init__(self, console: Console, *, total: int):
+        self._console, self._total, self._number = console, total, 0
+        self._begin: dict[tuple[str, str], tuple[float, int]] = {}
+        self._last: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, cell: str, phase: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        begin, first = self._begin.setdefault((cell, phase), (now, done))
+        if now - self._last.setdefault(cell, now) < EVERY or done >= total:
+            return
+        self._last[cell] = now
+        left = f", {(now - begin) / (done - first) * (total - done):.0f} s left" if done > first else ""
+        self.line(f"  {cell}: {phase} {done}/{total}{left}")
+
+    def finish(self, outcome: Outcome) -> None:
+        self._number += 1
+        self.line(finished_line(outcome, number=self._number, total=self._total))
+
+    def line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """A bar for the grid, and below it one for each running cell; finished cells scroll away above."""
+
+    def __init__(self, console: Console, *, total: int):
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=NAME),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[at]}"),
+        )
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True, expand=True
+        )
+        self._total, self._number = total, 0
+        self._grid = self._progress.add_task("grid", total=total, at=f"0/{total} cells")
+        self._cells: dict[str, tuple[TaskID, str]] = {}
+        self._part: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, cell: str, phase: str, done: int, total: int) -> None:
+        task, before = self._cells.get(cell, (None, ""))
+        if task is None or before != phase:  # a new phase is a new bar: its time left is its own
+            if task is not None:
+                self._progress.remove_task(task)
+            task = self._progress.add_task(f"{phase} {cell}", total=total, completed=done, at="")
+            self._cells[cell] = (task, phase)
+        self._progress.update(task, completed=done, total=total, at=f"{done}/{total}")
+        if phase == "rounds" and total:
+            self._part[cell] = done / total
+            self._advance()
+
+    def finish(self, outcome: Outcome) -> None:
+        self._number += 1
+        if outcome.cell in self._cells:
+            self._progress.remove_task(self._cells.pop(outcome.cell)[0])
+        self._part.pop(outcome.cell, None)
+        self._advance()
+        self.line(finished_line(outcome, number=self._number, total=self._total))
+
+    def line(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def _advance(self) -> None:
+        done = self._number + sum(self._part.values())
+        self._progress.update(self._grid, completed=done, at=f"{self._number}/{self._total} cells")

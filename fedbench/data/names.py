@@ -1,0 +1,88 @@
+"""Datasets by the names that users give them: a registered one, or `folder:PATH`.
+
+A path has no place in a configuration or a record. So `folder:PATH` has two names: the user's, and a
+canonical one, `folder-birds-1f3a5b7c`: the folder's own name and a hash over the keys and sizes of its
+images. `resolve` gives the canonical name, which goes into the cell, and the folder, which stays in the
+runtime.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedbench.data.dataset import Dataset
+from fedbench.errors import FedbenchError
+from fedbench.registry import DATASETS
+
+FOLDER = "folder"
+"""Name of the dataset class behind `folder:PATH`, and first word of the canonical names."""
+
+
+def resolve(name: str, root: Path) -> tuple[str, Path | None]:
+    """The name that goes into a configuration, and the folder behind it (None for a registered dataset).
+
+    Raises:
+        FedbenchError: unknown name, or no folder of class folders.
+    """
+    if not name.startswith(f"{FOLDER}:"):
+        _ = DATASETS[name]
+        return name, None
+    path = _path(name, root)
+    return _folder(path, allow_missing=False).name, path
+
+
+def make_dataset(
+    name: str, root: Path, *, allow_missing: bool, folders: Mapping[str, Path] | None = None
+) -> Dataset:
+    """The dataset of a user's or a canonical name.
+
+    Args:
+        name: a registered dataset, `folder:PATH` (relative to the working directory, else to `root`), or a
+            canonical name.
+        root: the users' data folder.
+        allow_missing: leave out and count images that are missing or unreadable.
+        folders: the folders behind canonical names.
+
+    Raises:
+        FedbenchError: unknown name; whatever is wrong with the images; a folder that is not what its
+            canonical name says.
+    """
+    if name.startswith(f"{FOLDER}:"):
+        return _folder(_path(name, root), allow_missing=allow_missing)
+    if name in DATASETS or not name.startswith(f"{FOLDER}-"):
+        return DATASETS[name](root, allow_missing=allow_missing)
+    if name not in (folders or {}):
+        raise FedbenchError(
+            f"dataset {name}: its folder is not known here; name it: --datasets {FOLDER}:PATH"
+        )
+    dataset = _folder((folders or {})[name], allow_missing=allow_missing)
+    if dataset.name != name:
+        raise FedbenchError(
+            f"dataset {name}: the images in its folder have changed, it is {dataset.name} now; start a new "
+            f"run"
+        )
+    return dataset
+
+
+def digest(dataset: Dataset) -> str:
+    """16 hex digits over class names and the images of every part: one digest, the same tasks."""
+    content = {
+        "source": dataset.source,
+        "classnames": list(dataset.classnames),
+        "parts": {part: [[i.key, i.label, i.domain] for i in items] for part, items in dataset.parts.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _path(name: str, root: Path) -> Path:
+    given = name.partition(":")[2]
+    path = Path(given).expanduser()
+    for candidate in (path, root / path):
+        if given and candidate.is_dir():
+            return candidate.resolve()
+    raise FedbenchError(f"{name}: there is no folder '{given}', neither here nor below '{root}'")
+
+
+def _folder(path: Path, *, allow_missing: bool) -> Dataset:
+    return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing)

@@ -1,0 +1,1 @@
+"""A result store on disk: its schema, its writer and its reader. Nothing here imports torch."""
