@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,48 +17,124 @@ SCHEMA = 1
 
 
 class Frozen(BaseModel):
-    """Immutable, and refuses unknown keys."""
+    """Immutable, and refuses unknown keys: what settings of all kinds are made of."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RunConfig(Frozen):
+def later(neutral: Any, **field: Any) -> Any:
+    """A key that came after results were published: `lr_schedule: str = later("constant")`.
+
+    At its neutral value, which is what older versions did, it is no part of a configuration's digest and is not
+    written down, so that cells keep their names and stores can be continued after an upgrade. Use it for every new
+    key of `Training`, of a method's `Hyper` and of a split's `Options`.
+    """
+    return Field(default=neutral, json_schema_extra={"later": True}, **field)
+
+
+def canonical(model: BaseModel) -> dict[str, Any]:
+    """The model's values as JSON, without `later` keys that have their neutral value."""
+    values = model.model_dump(mode="json")
+    for key, field in type(model).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("later") and getattr(model, key) == field.default:
+            del values[key]
+    return values
+
+
+class Training(Frozen):
+    """Every knob of training. Flags of `bench run`, keys of suites and the facts below a table are made from it."""
+
+    rounds: int = Field(default=25, ge=0, description="Communication rounds.")
+    local_epochs: int = Field(default=2, ge=1, description="Passes over a client's own images in each round.")
+    batch_size: int = Field(default=16, ge=1, description="Images in one local step.")
+    participation: float = Field(
+        default=1.0, gt=0, le=1, description="Fraction of the clients that train in a round."
+    )
+    views: int | None = Field(
+        default=None,
+        ge=0,
+        description="Augmented views of an image; 0: the test transform only; none: one for each epoch.",
+    )
+    evaluate_every: int = Field(default=1, ge=1, description="Rounds from one evaluation to the next.")
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32", description="Of the frozen towers; learned tensors are always float32."
+    )
+
+
+class Quirks(Frozen):
+    """The quirks of a cell, by the role of their owner."""
+
+    method: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    dataset: tuple[str, ...] = ()
+    engine: tuple[str, ...] = ()
+
+    def names(self) -> Iterator[str]:
+        """All of them."""
+        return (quirk for role in type(self).model_fields for quirk in getattr(self, role))
+
+    def without_data(self) -> Iterator[str]:
+        """All but those of the data set, which are no choice of the method's."""
+        return iter((*self.method, *self.split, *self.engine))
+
+
+class RunConfig(Training):
     """One cell: everything that decides its numbers and nothing else (no paths, devices or worker counts).
 
-    `hyper` and `split_options` are complete: defaults are filled in before the configuration is made, so that a
-    changed default is another cell.
+    `hyper` and `split_options` are complete, so that a changed default is another cell: use `RunConfig.of`, which
+    fills the defaults in.
     """
 
     method: str
     hyper: dict[str, Any] = {}
-    quirks: tuple[str, ...] = ()
+    quirks: Quirks = Quirks()
     dataset: str
     split: str = "base-to-novel"
     split_options: dict[str, Any] = {}
     backbone: str = "ViT-B-16:openai"
     seed: int = Field(default=1, ge=0)
-    rounds: int = Field(default=25, ge=0)
-    local_epochs: int = Field(default=2, ge=1)
-    batch_size: int = Field(default=16, ge=1)
-    participation: float = Field(default=1.0, gt=0, le=1)
-    views: int | None = Field(
-        default=None, ge=0, description="augmented views per image; None: one per epoch; 0: none"
-    )
-    evaluate_every: int = Field(default=1, ge=1)
-    precision: Literal["float32", "bf16"] = "float32"
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        method: str,
+        hyper: Mapping[str, Any] | None = None,
+        split: str = "base-to-novel",
+        split_options: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> "RunConfig":
+        """A configuration whose hyper-parameters and split options are completed with their defaults.
+
+        Raises:
+            FedbenchError: an unknown method, split or key, or an impossible value.
+        """
+        from fedbench.registry import METHODS, SPLITS
+
+        complete_hyper = complete(METHODS[method].Hyper, hyper or {}, owner=method, kind="hyper-parameter")
+        complete_options = complete(SPLITS[split].Options, split_options or {}, owner=split)
+        given = {"method": method, "split": split, **values}
+        return validated(
+            cls,
+            {**given, "hyper": complete_hyper, "split_options": complete_options},
+            where="the configuration",
+        )
 
     @property
     def digest(self) -> str:
         """sha256 over the canonical JSON, 8 hex digits."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
-            :8
-        ]
+        return hashlib.sha256(json.dumps(canonical(self), sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def cell(self) -> str:
         """The cell's folder name: `<method>-<dataset>-<split>-s<seed>-<hash8>`."""
         name = f"{self.method}-{self.dataset}-{self.split}-s{self.seed}"
         return re.sub(r"[^A-Za-z0-9._-]+", "_", name) + f"-{self.digest}"
+
+
+FIXED = ("split", "backbone", *Training.model_fields)
+"""Fields of `RunConfig` that all cells of a store share: cells that differ here are not one comparison."""
 
 
 class Runtime(Frozen):
@@ -81,7 +159,7 @@ class Runtime(Frozen):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], values: dict[str, Any], *, where: str) -> Model:
+def validated(model: type[Model], values: Mapping[str, Any], *, where: str) -> Model:
     """Build a pydantic model from user input.
 
     Raises:
@@ -98,3 +176,41 @@ def validated(model: type[Model], values: dict[str, Any], *, where: str) -> Mode
         if first["type"] == "missing":
             raise FedbenchError(f"{where}: {key} is needed and not given") from error
         raise FedbenchError(f"{where}: {key} = {first.get('input')!r}: {first['msg'].lower()}") from error
+
+
+def complete(
+    model: type[BaseModel], values: Mapping[str, Any], *, owner: str, kind: str = "option"
+) -> dict[str, Any]:
+    """All settings of `model` (a method's `Hyper`, a split's `Options`) as canonical JSON: `values` over the defaults.
+
+    Types are strict, except that an integer is a number and a list a tuple: `mu = true` or `n_ctx = 4.0` is a
+    mistake. "none" stands for None, which TOML lacks.
+
+    Raises:
+        FedbenchError: an unknown key, a wrong type, or a value that the model refuses.
+    """
+    for key in values:
+        if key not in model.model_fields:
+            raise unknown(f"{kind} of {owner}", key, model.model_fields)
+    given = {key: _native(value, model.model_fields[key].annotation) for key, value in values.items()}
+    try:
+        first = model.model_validate(given, strict=True).model_dump()
+        # Again, now with the defaults: one written `1` for a float must hash like 1.0.
+        found = model.model_validate(first, strict=True)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = ".".join([owner, *map(str, wrong["loc"])])
+        if wrong["type"] == "missing":
+            raise FedbenchError(f"{name} is needed and not given") from error
+        raise FedbenchError(f"{name} = {wrong['input']!r}: {wrong['msg'].lower()}") from error
+    for key in model.model_fields:
+        value = given.get(key, getattr(found, key))
+        if isinstance(value, float) and not math.isfinite(value):
+            raise FedbenchError(f"{owner}.{key} = {value!r}: input should be a finite number")
+    return canonical(found)
+
+
+def _native(value: Any, annotation: Any) -> Any:
+    if value == "none" and type(None) in getattr(annotation, "__args__", ()):
+        return None
+    return tuple(value) if isinstance(value, list) else value

@@ -1,42 +1,63 @@
-"""Quirks: released behaviours that can be switched on, so that their effect can be measured.
+"""Quirks: released behaviours that differ from the paper, as named switches, so that their effect can be measured.
 
-A quirk belongs to whoever misbehaves: a method, a protocol (data loading), a dataset (its images) or the
-engine. A cell keeps the names in one list; each component is handed its own.
+A quirk belongs to whoever misbehaves: a method, a split (data loading), a data set (its images) or the engine
+(the federation and the choice of the round). Its owner declares it and is the only one that asks for it; what the
+engine does differently under a quirk, it reads from properties of the owner's contract.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import ClassVar
 
-from fedbench.data.names import FOLDER
-from fedbench.registry import DATASETS, METHODS, SPLITS
+from fedbench.errors import FedbenchError, unknown
+
+BEST_ON_TEST = "best-on-test"
+"""The quirk that chooses a cell's round on the test set."""
+
+ROUND_ZERO_ALL = "round-zero-all"
+"""The quirk that lets everybody train in the first round."""
 
 ENGINE: Mapping[str, str] = {
-    "round-zero-all": "all clients train in the first round, whatever the participation",
-    "best-on-test": "the round with the best accuracy of the table's first column on the test set counts, and gives "
+    ROUND_ZERO_ALL: "all clients train in the first round, whatever the participation",
+    BEST_ON_TEST: "the round with the best accuracy of the table's first column on the test set counts, and gives "
     "the other columns too",
 }
 """Quirks of the federation itself."""
 
-ENGINE_OWNER = "engine"
 
+class Quirky:
+    """Something that has quirks: base class of methods, splits and data sets.
 
-def of_dataset(name: str) -> Mapping[str, str]:
-    """Quirks of a dataset by its registered or its `folder…` name."""
-    return DATASETS[name if name in DATASETS else FOLDER].quirks  # type: ignore[attr-defined]
+    Attributes:
+        quirks: released behaviours that can be switched on: name to one line. Off by default.
+        active_quirks: those that are switched on.
+    """
 
+    name: str
+    quirks: ClassVar[Mapping[str, str]] = {}
+    active_quirks: frozenset[str] = frozenset()
 
-def of_cell(*, method: str, split: str, dataset: str) -> dict[str, Mapping[str, str]]:
-    """Everything that can be switched on in a cell, by the owner's name."""
-    return {
-        method: METHODS[method].quirks,  # type: ignore[attr-defined]
-        split: SPLITS[split].quirks,  # type: ignore[attr-defined]
-        dataset: of_dataset(dataset),
-        ENGINE_OWNER: ENGINE,
-    }
+    def _switch_on(self, quirks: Collection[str]) -> None:
+        """Switch quirks on; constructors call this first.
 
+        Raises:
+            FedbenchError: a quirk that this class does not declare.
+        """
+        for quirk in quirks:
+            if quirk not in self.quirks:
+                raise (
+                    unknown(f"quirk of {self.name}", quirk, self.quirks)
+                    if self.quirks
+                    else FedbenchError(f"{self.name} has no quirks: '{quirk}' does not apply")
+                )
+        self.active_quirks = frozenset(quirks)
 
-def everything() -> dict[str, Mapping[str, str]]:
-    """The quirks of all registered methods, protocols, datasets and of the engine, by owner."""
-    found = {name: METHODS[name].quirks for name in METHODS}  # type: ignore[attr-defined]
-    found |= {name: SPLITS[name].quirks for name in SPLITS}  # type: ignore[attr-defined]
-    found |= {name: of_dataset(name) for name in DATASETS}
-    return {**found, ENGINE_OWNER: ENGINE}
+    def quirk(self, name: str) -> bool:
+        """Whether a quirk is switched on.
+
+        Raises:
+            FedbenchError: neither this class nor one of its bases declares it; so a typo is not False for ever.
+        """
+        declared = {quirk for cls in type(self).__mro__ for quirk in cls.__dict__.get("quirks", ())}
+        if name not in declared:
+            raise unknown(f"quirk that the code of {type(self).__name__} asks for:", name, declared)
+        return name in self.active_quirks

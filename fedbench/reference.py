@@ -87,8 +87,8 @@ class PlainCLIP(FrozenCLIP):
 
     def __init__(self, clip: FrozenCLIP):
         self.__dict__.update(clip.__dict__)
-        self.text = PlainText(clip)  # type: ignore[assignment]
-        self.image = PlainImage(clip.model.visual) if clip.image else None  # type: ignore[assignment]
+        self.text = PlainText(clip)
+        self.image = PlainImage(clip.model.visual) if clip.image else None
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:

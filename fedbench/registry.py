@@ -1,4 +1,4 @@
-"""Registries: how the harness finds methods, datasets, splits and backbones that it does not know by name.
+"""Registries: how the harness finds methods, data sets, splits, backbones and executors that it does not know by name.
 
 A registry fills itself on first use: from the modules it was given (a package counts as all its modules) and
 from the entry-point group `fedbench.<kind>s`, through which other packages add to the zoo. `bench run --plugin
@@ -12,31 +12,50 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fedbench.errors import FedbenchError, unknown
 
+if TYPE_CHECKING:  # the contracts import torch, which a list of data sets need not wait for
+    from fedbench.clip.protocol import BackboneLoader
+    from fedbench.data.dataset import Dataset
+    from fedbench.executors.base import Executor
+    from fedbench.method import Method
+    from fedbench.task import Split
+
+Contract = TypeVar("Contract")
 Registered = TypeVar("Registered", bound=type)
 
 
-class Registry:
-    """Names to classes. Names are matched exactly; a duplicate is refused."""
+class Registry(Generic[Contract]):
+    """Names to classes that fulfil one contract. Names are matched exactly; a duplicate is refused."""
 
-    def __init__(self, kind: str, *sources: str):
-        """`sources` are dotted names of modules or packages whose import registers the entries."""
+    def __init__(self, kind: str, source: str, *, contract: str):
+        """
+        Args:
+            kind: what an entry is, for messages and for the entry-point group `fedbench.<kind>s`.
+            source: dotted name of the module or package whose import registers the entries.
+            contract: `module:Class` that entries must inherit from.
+        """
         self.kind = kind
-        self._sources = sources
-        self._entries: dict[str, type] = {}
+        self._source, self._contract = source, contract
+        self._entries: dict[str, type[Contract]] = {}
         self._filled = False
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
         """Class decorator: `@METHODS.register("FedPGP")`. Sets `cls.name`.
 
         Raises:
-            FedbenchError: the name is taken by another class.
+            FedbenchError: the name is taken by another class, or the class does not fulfil the contract.
         """
 
         def add(cls: Registered) -> Registered:
+            module, _, contract = self._contract.partition(":")
+            base = getattr(importlib.import_module(module), contract)
+            if not issubclass(cls, base):
+                raise FedbenchError(
+                    f"{self.kind} '{name}': {cls.__name__} does not inherit from {module}.{contract}"
+                )
             taken = self._entries.get(name)
             if taken is not None and (taken.__module__, taken.__qualname__) != (
                 cls.__module__,
@@ -45,13 +64,13 @@ class Registry:
                 raise FedbenchError(
                     f"{self.kind} '{name}' is registered twice: in {taken.__module__} and {cls.__module__}"
                 )
-            cls.name = name  # type: ignore[attr-defined]
+            cls.name = name  # type: ignore[attr-defined]  # every contract declares it
             self._entries[name] = cls
             return cls
 
         return add
 
-    def __getitem__(self, name: str) -> type:
+    def __getitem__(self, name: str) -> type[Contract]:
         self._fill()
         if name not in self._entries:
             raise unknown(self.kind, name, self._entries)
@@ -69,10 +88,9 @@ class Registry:
         if self._filled:
             return
         self._filled = True
-        for source in self._sources:
-            module = importlib.import_module(source)
-            for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
-                importlib.import_module(f"{source}.{info.name}")
+        module = importlib.import_module(self._source)
+        for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            importlib.import_module(f"{self._source}.{info.name}")
         for point in entry_points(group=f"fedbench.{self.kind}s"):
             point.load()
 
@@ -98,8 +116,14 @@ def load_plugin(path: Path) -> ModuleType:
     return module
 
 
-METHODS = Registry("method", "fedbench.methods")
-DATASETS = Registry("dataset", "fedbench.datasets")
-SPLITS = Registry("split", "fedbench.splits")
-BACKBONES = Registry("backbone", "fedbench.world.clip")
-EXECUTORS = Registry("executor", "fedbench.executors")
+METHODS: "Registry[Method]" = Registry("method", "fedbench.methods", contract="fedbench.method:Method")
+DATASETS: "Registry[Dataset]" = Registry(
+    "dataset", "fedbench.datasets", contract="fedbench.data.dataset:Dataset"
+)
+SPLITS: "Registry[Split]" = Registry("split", "fedbench.splits", contract="fedbench.task:Split")
+BACKBONES: "Registry[BackboneLoader]" = Registry(
+    "backbone", "fedbench.world.clip", contract="fedbench.clip.protocol:BackboneLoader"
+)
+EXECUTORS: "Registry[Executor]" = Registry(
+    "executor", "fedbench.executors", contract="fedbench.executors.base:Executor"
+)

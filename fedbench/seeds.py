@@ -5,9 +5,12 @@ numbers in any order, on any worker, after any resume. Draws are made on the CPU
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def _entropy(seed: int, purpose: str, names: dict[str, int | str]) -> int:
@@ -25,6 +28,8 @@ def number(seed: int, purpose: str, **names: int | str) -> int:
     return _entropy(seed, purpose, names) & (2**32 - 1)
 
 
-def torch_stream(seed: int, purpose: str, **names: int | str) -> torch.Generator:
+def torch_stream(seed: int, purpose: str, **names: int | str) -> "torch.Generator":
     """A CPU torch generator for one purpose, for example `torch_stream(seed, "init")`."""
+    import torch  # here, so that data sets and splits, which draw with numpy, do not wait seconds for it
+
     return torch.Generator().manual_seed(_entropy(seed, purpose, names) & (2**63 - 1))

@@ -6,13 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from fedbench.config import Frozen
 from fedbench.data.dataset import Dataset, Item
-from fedbench.errors import unknown
+from fedbench.quirks import Quirky
 
 
 @dataclass(frozen=True)
@@ -96,20 +95,11 @@ class Task:
         return np.array([len(c.train) for c in self.clients])
 
 
-class Split(ABC):
-    """A protocol: turns a dataset into a task. One file each in `fedbench/splits/`, found through the registry.
+class Split(Quirky, ABC):
+    """A protocol: turns a dataset into a task. One file each in `fedbench/splits/`, found through the registry."""
 
-    Attributes:
-        quirks: released behaviours of data loading that can be switched on, to one line each.
-    """
-
-    name: ClassVar[str]
-    quirks: ClassVar[Mapping[str, str]] = {}
-
-    class Options(BaseModel):
+    class Options(Frozen):
         """The protocol's parameters; unknown keys are refused."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __init__(self, options: "Split.Options", quirks: Collection[str] = ()):
         """
@@ -120,10 +110,7 @@ class Split(ABC):
             FedbenchError: unknown quirk.
         """
         self.options = options
-        for quirk in quirks:
-            if quirk not in self.quirks:
-                raise unknown(f"quirk of {self.name}", quirk, self.quirks)
-        self.active_quirks = frozenset(quirks)
+        self._switch_on(quirks)
 
     @abstractmethod
     def make(self, dataset: Dataset, *, seed: int) -> Task:

@@ -5,7 +5,6 @@ from typing import Any
 
 import open_clip
 
-from fedbench.engine.federation import payload
 from fedbench.method import Method
 from fedbench.registry import METHODS
 
@@ -53,7 +52,7 @@ def page() -> str:
 
 def _row(cls: type[Method]) -> str:
     method = cls(Sizes(), ("a", "b"))  # type: ignore[arg-type]
-    sizes = payload(method)
+    sizes = method.payload
     numbers = " | ".join(f"{sizes[key]:,}" for key in ("trainable", "shared", "personal"))
     needs = NEEDS.get(method.image_input, f"`{method.image_input}`: the blocks above it run at every step")
     return f"| {cls.name} | {numbers} | {needs} | {cls.paper} |\n"

@@ -12,7 +12,9 @@ from pydantic import field_validator
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
-from fedbench.method import Batch, Method, Settings, Tensors
+from fedbench.config import Frozen
+from fedbench.learned import Learned
+from fedbench.method import Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
@@ -23,13 +25,12 @@ class CLIP(Method):
 
     paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021"
     code = "FedPGP d43045b, trainers/clip_0.py"
-    trains = False
     official = Official(
         files=("clip_zeroshot",),
         variants={"": Variant(), "custom/": Variant(read={"template": "custom/template"})},
     )
 
-    class Hyper(Settings):
+    class Hyper(Frozen):
         """template: the sentence; {} stands for the class name."""
 
         template: str = "a photo of a {}."
@@ -41,11 +42,13 @@ class CLIP(Method):
                 raise ValueError("the template needs one {} for the class name")
             return value
 
+    hyper: Hyper
+
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """The sentence with each class name."""
         return self.sentences(classnames, self.hyper.template)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """Nothing is learned."""
         return {}
 

@@ -5,7 +5,7 @@ Official code: KaiyangZhou/CoOp (ff61507), `trainers/coop.py`; as the federated 
 FedPGP (d43045b), `federated_main.py`.
 
 Training is uninterrupted: rounds × local epochs epochs of one SGD per client, the compute of the federated
-methods. The published learning rate and number of epochs of this baseline are not known (spec 4.3-4.4).
+methods. The published learning rate and number of epochs of this baseline are not known.
 
 Deviations from the released code: there every round starts again from the common initial context, so that only
 the epochs of one round count; that is the quirk `restart-each-round`. Those of its driver are PromptFL's.
@@ -13,7 +13,8 @@ the epochs of one round count; that is the quirk `restart-each-round`. Those of 
 
 from dataclasses import replace
 
-from fedbench.method import MOMENTUM_LEAK, Optimizer
+from fedbench.learned import Learned
+from fedbench.method import MOMENTUM_LEAK
 from fedbench.official import Official
 from fedbench.registry import METHODS
 
@@ -26,7 +27,6 @@ class CoOp(PromptFL):
 
     paper = "Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022"
     code = "CoOp ff61507, trainers/coop.py; FedPGP d43045b, branch local"
-    shared = ()
     quirks = {
         **MOMENTUM_LEAK,
         **DRIVER,
@@ -34,6 +34,11 @@ class CoOp(PromptFL):
     }
     official = Official(files=("coop",), tensors={"context": "prompt_learner.ctx"})
 
-    def optimizer(self, name: str) -> Optimizer:
-        """One SGD a client, from the first round to the last."""
-        return replace(super().optimizer(name), state="kept")
+    @property
+    def restarts(self) -> bool:
+        """Under `restart-each-round`."""
+        return self.quirk("restart-each-round")
+
+    def tensors(self) -> dict[str, Learned]:
+        """context: (n_ctx, width), with one SGD a client from the first round to the last"""
+        return {"context": replace(self.context(), shared=False, optimizer=self.sgd(state="kept"))}

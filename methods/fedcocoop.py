@@ -17,7 +17,7 @@ text tower: the prefix is encoded once for each image, and classes add their nam
 cached. Evaluation goes through the images in pieces of `TOKENS_AT_ONCE` text tokens; a training step is never
 cut.
 
-Undetermined: shots, seeds and what exactly was averaged behind the published row (spec 8.1). CoCoOp's own
+Undetermined: shots, seeds and what exactly was averaged behind the published row. CoCoOp's own
 training (4 tokens from `phrase="a photo of a"`, batch 1, learning rate 2e-3) is hyper-parameters away, save
 its schedule.
 Deviations from released code, each a quirk:
@@ -37,6 +37,7 @@ from torch import Tensor
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
+from fedbench.learned import Learned, from_words, uniform
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official
 from fedbench.registry import METHODS
@@ -53,7 +54,6 @@ class FedCoCoOp(Method):
 
     paper = "Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022"
     code = "CoOp ff61507, trainers/cocoop.py"
-    shared: tuple[str, ...] = ("context", *NET)
     quirks = {
         **MOMENTUM_LEAK,
         "context-only-average": "only the context is averaged; the net passes from client to client",
@@ -76,6 +76,8 @@ class FedCoCoOp(Method):
         n_ctx: PositiveInt = 16
         phrase: str = ""
 
+    hyper: Hyper
+
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; a phrase must have words."""
         super().__init__(*args, **kwargs)
@@ -83,8 +85,6 @@ class FedCoCoOp(Method):
         self.words = self.clip.text.tokenize(self.phrase)
         if self.phrase and not self.words:
             raise FedbenchError(f"{self.name}: phrase = {self.phrase!r}: there is no word in it")
-        if self.quirk("context-only-average"):
-            self.shared = ("context",)
 
     @property
     def leaked(self) -> tuple[str, ...]:
@@ -95,17 +95,16 @@ class FedCoCoOp(Method):
         """[SOS] context, class name, full stop, [EOT]."""
         return self.contexts(classnames, n_ctx=len(self.words) or self.hyper.n_ctx)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """context: (n_ctx, width), w1: (hidden, embed), b1: (hidden,), w2: (width, hidden), b2: (width,)"""
         embed, width = self.clip.embed_dim, self.clip.text.width
-        hidden = max(embed // 16, 1)
-        drawn = self.normal(self.hyper.n_ctx, width, rng=rng)
+        hidden, shared = max(embed // 16, 1), not self.quirk("context-only-average")
         return {
-            "context": self.clip.text.embed(self.words).cpu() if self.words else drawn,
-            "w1": self.uniform(hidden, embed, rng=rng, fan_in=embed),
-            "b1": self.uniform(hidden, rng=rng, fan_in=embed),
-            "w2": self.uniform(width, hidden, rng=rng, fan_in=hidden),
-            "b2": self.uniform(width, rng=rng, fan_in=hidden),
+            "context": from_words(self.clip.text, self.words, n_ctx=self.hyper.n_ctx, shared=True),
+            "w1": Learned((hidden, embed), uniform(embed), shared=shared),
+            "b1": Learned((hidden,), uniform(embed), shared=shared),
+            "w2": Learned((width, hidden), uniform(hidden), shared=shared),
+            "b2": Learned((width,), uniform(hidden), shared=shared),
         }
 
     def shift(self, p: Tensors, images: Tensor) -> Tensor:

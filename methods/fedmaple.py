@@ -22,7 +22,7 @@ Images start from cached inputs of block 0 (patches with positions, normalised);
 learned tokens are encoded once for all classes. P_1 … and F_1 … are stacks: 6 tensors here are 27 in the
 official code. In towers of other depths J is three quarters of the shallower one, unless given.
 
-Not determined (spec 8.1): n, J, precision, shots and seeds behind the published row. MaPLe's own training
+Not determined: n, J, precision, shots and seeds behind the published row. MaPLe's own training
 (learning rate 0.0035 with warm-up and cosine, batch 4) is hyper-parameters away, save the schedule.
 Deviations from released code, each a quirk:
 - a fresh SGD for each client and round (`momentum-leak`);
@@ -40,15 +40,14 @@ from torch import Tensor
 
 from fedbench.clip.blocks import layer_norm, product
 from fedbench.clip.deep import DeepTokens
-from fedbench.clip.prompts import EOT, SOS, Prompt, slot
+from fedbench.clip.prompts import EOT, SOS, Prompt, as_words, slot
 from fedbench.errors import FedbenchError
+from fedbench.learned import Learned, copies, from_words, normal, uniform
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
 
 REST = ("proj_weight", "proj_bias", "deep", "deep_weight", "deep_bias")
-IDLE = ("idle_weight", "idle_bias")
-"""Where J is more than the image tower's blocks: the surplus layers."""
 
 
 @METHODS.register("FedMaPLe")
@@ -57,7 +56,6 @@ class FedMaPLe(Method):
 
     paper = "Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023"
     code = "multimodal-prompt-learning 69bce21, trainers/maple.py, clip/model.py"
-    shared: tuple[str, ...] = ("context", *REST)
     quirks = {
         **MOMENTUM_LEAK,
         "half-casts": "learned tokens, save the text's first, are rounded to half precision at use",
@@ -87,6 +85,8 @@ class FedMaPLe(Method):
         depth: PositiveInt | None = None
         phrase: str = "a photo of a"
 
+    hyper: Hyper
+
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; one of the towers must have `depth` blocks."""
         super().__init__(*args, **kwargs)
@@ -95,15 +95,11 @@ class FedMaPLe(Method):
         self.depth: int = self.hyper.depth or max(1, round(0.75 * depths[0]))
         if self.depth > depths[-1]:
             raise FedbenchError(f"{self.name}: depth = {self.depth}: a tower has {depths[-1]} blocks")
-        words = self.clip.text.tokenize(self.hyper.phrase.replace("_", " "))
+        words = self.clip.text.tokenize(as_words(self.hyper.phrase))
         self.words = words if len(words) >= self.hyper.n_ctx else []
         self.phrase = self.hyper.phrase if self.words else ""
         blocks = len(self.clip.image.blocks) if self.clip.image else self.depth
         self.coupled = min(self.depth, blocks) - 1  # beyond the image tower nothing takes what F_i makes
-        if self.coupled < self.depth - 1:
-            self.shared = (*self.shared, *IDLE)
-        if self.quirk("context-only-average"):
-            self.shared = ("context",)
 
     def phases(self, local_epochs: int) -> list[Sequence[str]]:
         """Everything but layers without a use, which no optimiser touches."""
@@ -118,25 +114,26 @@ class FedMaPLe(Method):
         """[SOS] learned tokens, the phrase's other words, class name, full stop, [EOT]."""
         n, tokenize = self.hyper.n_ctx, self.clip.text.tokenize
         start = [SOS, *(slot(i) for i in range(n)), *self.words[n:]]
-        return [[*start, *tokenize(f"{name.replace('_', ' ')}."), EOT] for name in classnames]
+        return [[*start, *tokenize(f"{as_words(name)}."), EOT] for name in classnames]
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """context: (n, width), proj: (image width, width), deep: (J - 1, n, width), deep_weight; biases"""
         n, more, width = self.hyper.n_ctx, self.depth - 1, self.clip.text.width
-        out = self.clip.image.width if self.clip.image else 1
-        drawn = self.normal(n, width, rng=rng)
-        p = {
-            "context": self.clip.text.embed(self.words[:n]).cpu() if self.words else drawn,
-            "proj_weight": self.uniform(out, width, rng=rng, fan_in=width),
-            "proj_bias": self.uniform(out, rng=rng, fan_in=width),
-            "deep": self.normal(more, n, width, rng=rng),
-            "deep_weight": self.uniform(out, width, rng=rng, fan_in=width).repeat(more, 1, 1),
-            "deep_bias": self.uniform(out, rng=rng, fan_in=width).repeat(more, 1),
+        out, rest = self.clip.image.width if self.clip.image else 1, not self.quirk("context-only-average")
+        layer = uniform(width)
+        found = {
+            "context": from_words(self.clip.text, self.words[:n], n_ctx=n, shared=True),
+            "proj_weight": Learned((out, width), layer, shared=rest),
+            "proj_bias": Learned((out,), layer, shared=rest),
+            "deep": Learned((more, n, width), normal(), shared=rest),
+            "deep_weight": Learned((self.coupled, out, width), copies(layer), shared=rest),
+            "deep_bias": Learned((self.coupled, out), copies(layer), shared=rest),
         }
-        if self.coupled == more:
-            return p
-        idle = {name: p[f"deep_{name.removeprefix('idle_')}"][self.coupled :] for name in IDLE}
-        return p | {name: p[name][: self.coupled] for name in ("deep_weight", "deep_bias")} | idle
+        idle = {
+            "idle_weight": Learned((more - self.coupled, out, width), copies(layer), shared=rest),
+            "idle_bias": Learned((more - self.coupled, out), copies(layer), shared=rest),
+        }
+        return found if self.coupled == more else found | idle
 
     def at_use(self, tokens: Tensor) -> Tensor:
         """Learned tokens as they enter a tower."""
@@ -150,13 +147,12 @@ class FedMaPLe(Method):
 
     def images(self, p: Tensors, x: Tensor) -> Tensor:
         """Image features, not normalised. x (clients, n, 1 + patches, width) → (clients, n, embed)"""
-        assert self.clip.image is not None
-        ln_pre: Any = self.clip.image.visual.ln_pre
+        ln_pre = self.image_tower.visual.ln_pre
         first = coupled(p["context"][:, None], p["proj_weight"][:, None], p["proj_bias"][:, None])
         first = layer_norm(self.at_use(first), ln_pre).expand(-1, x.shape[1], -1, -1)
         deep = self.at_use(coupled(p["deep"][:, : self.coupled], p["deep_weight"], p["deep_bias"]))
         last = torch.arange(x.shape[2], x.shape[2] + self.hyper.n_ctx, device=x.device)
-        return self.encode_images(torch.cat([x, first], dim=2), DeepTokens(deep, last))
+        return self.encode_from_block(torch.cat([x, first], dim=2), DeepTokens(deep, last), first=0)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy."""

@@ -12,11 +12,9 @@ S_mn = ⟨F_m, t_nc⟩ and K = e^{−(1 − S)/ε}, each image and class have a 
     Sinkhorn:  u ← a / (K v),          v ← b / (Kᵀ u),   b_n = 1 / 2,                    until u rests
 
 so under COT each prompt gets the mass γ / 2 and may leave patches aside. No gradient goes through T. The
-image's own token is not used. The loss is cross-entropy. Columns of K are scaled to a largest entry of 1,
-which scales v and nothing else, so that a small ε does not underflow. On CUDA all `max_iter` sweeps are
-launched, and plans that rest stay as they are: nothing waits for the device.
+image's own token is not used. The loss is cross-entropy. The solver is `fedbench.clip.transport`.
 
-Undetermined: settings for base-to-novel, Office and DomainNet (spec 2.6); γ is 0.8 in the released scripts
+Undetermined: settings for base-to-novel, Office and DomainNet; γ is 0.8 in the released scripts
 and 1 in the driver. Not reproduced: half precision in the towers and the solver (NaN where K underflows: at
 ε = 0.01). Deviations that are quirks:
 - prompts and momentum in float32 (`half-prompts`: small updates are lost);
@@ -36,12 +34,11 @@ from torch import Tensor
 
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
+from fedbench.clip.transport import Transport
+from fedbench.learned import Learned, normal
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
-
-TINY = 1e-37
-"""About the smallest number that float32 holds in full precision."""
 
 
 @METHODS.register("FedOTP")
@@ -50,7 +47,6 @@ class FedOTP(Method):
 
     paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for FL, CVPR 2024"
     code = "FedOTP 9948611, trainers/GLP_OT.py"
-    shared = ("context",)
     quirks = {
         **MOMENTUM_LEAK,
         "batch-stop": "the solver stops all images and classes of a batch at once, by their mean change",
@@ -77,18 +73,26 @@ class FedOTP(Method):
         thresh: NonNegativeFloat = 1e-3
         max_iter: PositiveInt = 100
 
+    hyper: Hyper
+
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
         return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
-    def init(self, rng: torch.Generator) -> Tensors:
-        """context, local: (n_ctx, width)"""
-        shape = (self.hyper.n_ctx, self.clip.text.width)
-        return self._kept({name: self.normal(*shape, rng=rng) for name in ("context", "local")})
+    def tensors(self) -> dict[str, Learned]:
+        """context, local: (n_ctx, width); in half precision under the quirk"""
+        shape, sgd = (
+            (self.hyper.n_ctx, self.clip.text.width),
+            replace(self.sgd(), half=self.quirk("half-prompts")),
+        )
+        return {
+            "context": Learned(shape, normal(), shared=True, optimizer=sgd),
+            "local": Learned(shape, normal(), optimizer=sgd),
+        }
 
-    def optimizer(self, name: str) -> Optimizer:
-        """SGD, in half precision under the quirk."""
-        return replace(super().optimizer(name), half=self.quirk("half-prompts"))
+    def init(self, rng: torch.Generator) -> Tensors:
+        """As declared."""
+        return self._kept(super().init(rng))
 
     def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors, *, round_: int) -> Tensors:
         """FedAvg."""
@@ -109,40 +113,22 @@ class FedOTP(Method):
         products = products.unflatten(2, tokens.shape[1:3]) / lengths[:, None]
         return products.unflatten(1, text.shape[1:3])[..., 1:]
 
-    @torch.no_grad()
-    def plan(self, sim: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """T (clients, 2, classes, images, patches), and the sweeps that each took (clients, classes, images).
-
-        valid: which images count for `batch-stop`. (clients, images) bool
-        """
+    def transport(self) -> Transport:
+        """The problem that prompts and patches pose."""
         h, capped = self.hyper, self.hyper.ot == "COT"
-        least = (1 - sim.amax(-1, keepdim=True)) / h.eps
-        kernel = ((sim - 1) / h.eps + least).exp_()
-        a, b = 1 / sim.shape[-1], (h.top_percent if capped else 1.0) / 2
-        u = torch.ones_like(sim[:, 0])  # (clients, classes, images, patches)
-        low = least.amin(1, keepdim=True)  # v is 1 before the scaling; smaller than e^-30 makes no difference
-        v = (low - least - low.clamp(max=30)).exp()  # (clients, 2, classes, images, 1)
-        going = torch.ones(u.shape[:-1], dtype=torch.bool, device=u.device)
-        sweeps = torch.zeros_like(going, dtype=torch.int64)
-        for _ in range(h.max_iter):
-            new_u = a / (kernel * v).sum(1).clamp(min=TINY)
-            new_u = new_u.clamp(max=1) if capped else new_u
-            new_v = b / (kernel * new_u[:, None]).sum(-1, keepdim=True)
-            change = ((new_v - v).abs() * least.exp()).mean(1) if capped else (new_u - u).abs()
-            change = change.mean(-1)  # (clients, classes, images)
-            if self.quirk("batch-stop"):
-                change = _mean(change, valid)
-            u, v = torch.where(going[..., None], new_u, u), torch.where(going[:, None, ..., None], new_v, v)
-            sweeps += going
-            going &= ~(change < h.thresh)
-            if going.device.type == "cpu" and not going.any():
-                break
-        return kernel * v * u[:, None], sweeps
+        return Transport(
+            capped=capped,
+            mass=h.top_percent if capped else 1.0,
+            eps=h.eps,
+            threshold=h.thresh,
+            max_iter=h.max_iter,
+            stop_together=self.quirk("batch-stop"),
+        )
 
     def scores(self, text: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         """(clients, images, classes)"""
         sim = self.similarity(text, tokens)
-        plan, _ = self.plan(sim.detach(), valid)
+        plan, _ = self.transport().plan(sim.detach(), valid)
         return self.clip.logit_scale * (plan * sim).sum(-1).sum(1).transpose(1, 2)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
@@ -159,9 +145,8 @@ class FedOTP(Method):
         with torch.no_grad():
             text = self.text(p, self.classnames)[:1]
             sim = self.similarity(text, batch.images)
-            plan, sweeps = self.plan(sim, batch.valid)
+            plan, sweeps = self.transport().plan(sim, batch.valid)
         features = F.normalize(batch.images[0], dim=-1)
-        share = self.hyper.top_percent if self.hyper.ot == "COT" else 1.0
 
         def rows(x: Tensor) -> Tensor:  # (1, 2, classes, images, patches) → (images * classes, patches, 2)
             return x[0].permute(2, 1, 3, 0).flatten(0, 1)
@@ -173,15 +158,9 @@ class FedOTP(Method):
             "sim": rows(sim),
             "ot_K": rows(((sim - 1) / self.hyper.eps).exp()),
             "ot_a": torch.full_like(rows(sim)[..., 0], 1 / sim.shape[-1]),
-            "ot_b": torch.full_like(rows(sim)[:, 0], share / 2),
+            "ot_b": torch.full_like(rows(sim)[:, 0], self.transport().mass / 2),
             "T": rows(plan),
             "pair_similarity": (plan * sim).sum(-1).sum(1)[0].T,
             "logits_eval_first2_alone": self.logits(p, batch.images[:, :2], self.classnames)[0].detach(),
             "ot_iterations_per_step": sweeps.max(),
         }
-
-
-def _mean(change: Tensor, valid: Tensor | None) -> Tensor:
-    """Each client's mean over its images and all classes. (clients, classes, images) → (clients, 1, 1)"""
-    counted = torch.ones_like(change) if valid is None else valid[:, None].expand_as(change)
-    return ((change * counted).flatten(1).sum(1) / counted.flatten(1).sum(1))[:, None, None]

@@ -12,7 +12,7 @@ so the shared prompt stays near CLIP's knowledge and the personal one leaves the
 averaged, U_i and V_i stay; a client is tested with the averaged p_G and its own U_i V_i.
 
 Ablations (Tables 6 and 7) are hyper-parameters: `positive=False`, `negative=False`, `adaptation="full-rank"`. How
-a one-sided term is written is not determined (spec 7.6): the poster prints 1 − sim(z_G, z_i) and sim(z_G, z_C)
+a one-sided term is written is not determined: the poster prints 1 − sim(z_G, z_i) and sim(z_G, z_C)
 beside them. Here the remaining side keeps the direction it has in the full loss: without the positive side
 cos(z_G, z_i) / τ is minimised, without the negative side −cos(z_C, z_G) / τ.
 
@@ -32,6 +32,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
+from fedbench.learned import Learned, normal
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -45,7 +46,6 @@ class FedPGP(Method):
         "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, ICML 2024"
     )
     code = "FedPGP d43045b, trainers/fedpgp.py"
-    shared = ("context",)
     quirks = {
         **MOMENTUM_LEAK,
         "placeholder-anchor": "the anchor is 'X X … X {name}.' as in the code, not 'a photo of a {name}.'",
@@ -71,23 +71,22 @@ class FedPGP(Method):
         positive: bool = True
         negative: bool = True
 
+    hyper: Hyper
+
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
         return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """u: (n_ctx, bottleneck), v: (bottleneck, width), context: (n_ctx, width); or delta: (n_ctx, width)"""
         h, width = self.hyper, self.clip.text.width
-        if h.adaptation == "full-rank":
-            return {
-                "delta": self.normal(h.n_ctx, width, rng=rng),
-                "context": self.normal(h.n_ctx, width, rng=rng),
-            }
-        return {
-            "u": self.normal(h.n_ctx, h.bottleneck, rng=rng),
-            "v": self.normal(h.bottleneck, width, rng=rng),
-            "context": self.normal(h.n_ctx, width, rng=rng),
+        full = {"delta": Learned((h.n_ctx, width), normal())}
+        low_rank = {
+            "u": Learned((h.n_ctx, h.bottleneck), normal()),
+            "v": Learned((h.bottleneck, width), normal()),
         }
+        personal = full if h.adaptation == "full-rank" else low_rank
+        return {**personal, "context": Learned((h.n_ctx, width), normal(), shared=True)}
 
     def personal(self, p: Tensors) -> Tensor:
         """The client's own context p_i. (clients, n_ctx, width)"""

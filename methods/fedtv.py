@@ -1,6 +1,6 @@
 """FedTV: a low-rank personal prompt, adapters on the image feature, and aggregation by similarity.
 
-Paper: not found (spec 5); this is the method as its code has it.
+Paper: not found; this is the method as its code has it.
 Official code: FedTV (c764c3e), `trainers/fedtv.py`, `fed_utils.py`.
 
 Text: the personal context is σ + B diag(S) A; T and T_σ are the class features of the personal and the
@@ -36,6 +36,7 @@ from torch import Tensor
 
 from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt
+from fedbench.learned import Learned, normal, orthogonal, uniform
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -51,7 +52,6 @@ class FedTV(Method):
 
     paper = "FedTV, known from its released code only (no paper found)"
     code = "FedTV c764c3e, trainers/fedtv.py"
-    shared = ("context", "global_1", "global_2")
     quirks = {
         **MOMENTUM_LEAK,
         "bias-leak": "the biases of the visual fusion pass from each client to the next one",
@@ -97,26 +97,28 @@ class FedTV(Method):
         fusion_hidden: PositiveInt = 64
         similarity_temperature: PositiveFloat = 1.0
 
+    hyper: Hyper
+
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
         return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """context, b, s, a: (n_ctx, width), (n_ctx, rank), (rank,), (rank, width); adapters: (embed, embed);
         query, key: (hidden, embed); their biases: (hidden,)"""
         h, width, embed = self.hyper, self.clip.text.width, self.clip.embed_dim
-        tensors = {
-            "context": self.normal(h.n_ctx, width, rng=rng),
-            "b": torch.nn.init.orthogonal_(torch.empty(h.n_ctx, h.bottleneck), generator=rng),
-            "s": self.normal(h.bottleneck, rng=rng),
-            "a": torch.nn.init.orthogonal_(torch.empty(h.bottleneck, width), generator=rng),
+        found = {
+            "context": Learned((h.n_ctx, width), normal(), shared=True),
+            "b": Learned((h.n_ctx, h.bottleneck), orthogonal()),
+            "s": Learned((h.bottleneck,), normal()),
+            "a": Learned((h.bottleneck, width), orthogonal()),
         }
         for name in ("global_1", "global_2", "local_1", "local_2"):
-            tensors[name] = self.uniform(embed, embed, rng=rng, fan_in=embed)
+            found[name] = Learned((embed, embed), uniform(embed), shared=name.startswith("global"))
         for name in ("query", "key"):
-            tensors[name] = self.uniform(h.fusion_hidden, embed, rng=rng, fan_in=embed)
-            tensors[f"{name}_bias"] = self.uniform(h.fusion_hidden, rng=rng, fan_in=embed)
-        return tensors
+            found[name] = Learned((h.fusion_hidden, embed), uniform(embed))
+            found[f"{name}_bias"] = Learned((h.fusion_hidden,), uniform(embed))
+        return found
 
     @property
     def leaked(self) -> tuple[str, ...]:

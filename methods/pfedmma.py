@@ -19,7 +19,7 @@ The tensors are stacks over blocks. Where the towers have other depths, adapters
 the same number in both, since they share their middle: unless given, those above the lower third of the
 shallower tower.
 
-Not determined (spec 6): batch size; whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; how many
+Not determined: batch size; whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; how many
 steps the released half precision skipped, whose loss scaler all clients share. Deviations from the released
 code, each a quirk or left out:
 - text features are those of the model under test (`stale-text-cache`);
@@ -30,14 +30,14 @@ code, each a quirk or left out:
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.adapters import Adapters
-from fedbench.clip.prompts import Prompt
+from fedbench.clip.prompts import Prompt, as_words
 from fedbench.errors import FedbenchError
+from fedbench.learned import Learned, normal, zeros
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -51,7 +51,6 @@ class PFedMMA(Method):
 
     paper = "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models"
     code = "pFedMMA 84197bb, trainers/pFedMMA.py, clip/model.py, clip/gsl.py"
-    shared = ("shared_weight", "shared_bias")
     quirks = {
         **MOMENTUM_LEAK,
         "stale-text-cache": "all clients are tested, in all rounds, with the text features of the first "
@@ -93,6 +92,8 @@ class PFedMMA(Method):
         gradient_scaling: bool = True
         phrase: str = "a photo of a"
 
+    hyper: Hyper
+
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; both towers must have the blocks `start` to `end`."""
         super().__init__(*args, **kwargs)
@@ -107,19 +108,20 @@ class PFedMMA(Method):
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] phrase, class name, full stop, [EOT]."""
-        return self.sentences(classnames, self.hyper.phrase.replace("_", " ") + " {}.")
+        return self.sentences(classnames, as_words(self.hyper.phrase) + " {}.")
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """down: (layers, rank, width), up: (layers, width, rank), shared: (layers, rank, rank); biases"""
         rank, text = self.hyper.rank, self.clip.text.width
         image = self.clip.image.width if self.clip.image else 1
         sizes = {"text_down": (rank, text), "image_down": (rank, image), "shared": (rank, rank)}
         sizes |= {"text_up": (text, rank), "image_up": (image, rank)}
-        p = {}
+        found = {}
         for name, (out, into) in sizes.items():  # Kaiming normal, fan out, for ReLU
-            p[f"{name}_weight"] = self.normal(self.layers, out, into, rng=rng, std=(2 / out) ** 0.5)
-            p[f"{name}_bias"] = torch.zeros(self.layers, out)
-        return p
+            start, shared = normal((2 / out) ** 0.5), name == "shared"
+            found[f"{name}_weight"] = Learned((self.layers, out, into), start, shared=shared)
+            found[f"{name}_bias"] = Learned((self.layers, out), zeros(), shared=shared)
+        return found
 
     def adapters(self, p: Tensors, side: str) -> Adapters:
         """The adapters of one tower."""
@@ -133,7 +135,7 @@ class PFedMMA(Method):
 
     def images(self, p: Tensors, x: Tensor) -> Tensor:
         """Image features, not normalised. (clients, n, embed)"""
-        return self.encode_images(x, self.adapters(p, "image"), first=self.first)
+        return self.encode_from_block(x, self.adapters(p, "image"), first=self.first)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy."""
@@ -149,13 +151,13 @@ class PFedMMA(Method):
         """The text tower's adapters in the first test: of the first client, one for all. (1, ...)"""
         for name, x in p.items():
             if not name.startswith("image"):
-                self.memory.setdefault(name, x[:1].detach().clone())
-        return self.memory
+                self.remembered.setdefault(name, x[:1].detach().clone())
+        return self.remembered
 
     def aggregate(self, uploads: Tensors, counts: Tensor, previous: Tensors, *, round_: int) -> Tensors:
         """FedAvg. The released driver does not test the start: its first test follows client 0's training."""
         if round_ == 0 and self.quirk("stale-text-cache"):
-            self.memory = {name: x[:1].clone() for name, x in uploads.items()}
+            self.remembered = {name: x[:1].clone() for name, x in uploads.items()}
         return super().aggregate(uploads, counts, previous, round_=round_)
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:

@@ -2,15 +2,15 @@
 
 Paper: Li et al., "Visual Prompt Based Personalized Federated Learning", TMLR 2024.
 Official code: pFedPT (cebec63), `system/flcore/clients/clientpt.py`. There the shared model is a small
-network that is trained from scratch; with a frozen CLIP nothing of it is left to share, so that (spec 4.2, a
-choice) the shared part is a text context as PromptFL's. Its place can be taken by others (`shared`):
+network that is trained from scratch; with a frozen CLIP nothing of it is left to share, so that, by choice, the
+shared part is a text context as PromptFL's. Its place can be taken by others (`shared`):
 
     ctx      [SOS] [v_1] … [v_16] {name} . [EOT], averaged: 8,192 floats on ViT-B/16
     none     nothing: "a photo of a {name}." and the prompt alone; no federation, a lower bound
     visual   low-rank updates (rank 2) of queries, keys and values of the image tower, both factors averaged,
              AdamW as in pLoRA, "a photo of a {name}.": a shared image model that learns to read the prompts
 
-The specification's fourth, the whole image tower, is left out: it is not parameter-efficient (86 million
+A fourth choice, the whole image tower, is left out: it is not parameter-efficient (86 million
 floats).
 
 The prompt is added to the normalised pixels after all augmentation, zero in the interior, S / 16 pixels wide
@@ -23,7 +23,7 @@ part with its prompt frozen, each over `local_epochs` epochs of its images: twic
 The image tower runs at every step, in the first phase also backward (a shared context then takes no
 gradient); in the second phase `ctx` has no gradient to send through it. Nothing of an image can be cached.
 
-Undetermined: widths, learning rates and starts on CLIP (spec 8.3, 8.4); `pad=30` is the width of visual
+Undetermined: widths, learning rates and starts on CLIP; `pad=30` is the width of visual
 prompting on CLIP. As in the released code, the shared model is also scored without prompts, in the metrics
 that end in `/no-prompt`. Its `one-channel-prompt` is a quirk; `momentum-leak` is one of the family's drivers.
 """
@@ -39,11 +39,11 @@ from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.lora import LoRA
 from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Optimizer, Tensors
+from fedbench.learned import Learned, Optimizer, normal, uniform, zeros
+from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.registry import METHODS
 
 BORDER = ("up", "down", "left", "right")
-SHARED: dict[str, tuple[str, ...]] = {"ctx": ("context",), "none": (), "visual": ("a", "b")}
 
 
 @METHODS.register("pFedPT")
@@ -52,7 +52,6 @@ class PFedPT(Method):
 
     paper = "Li et al., Visual Prompt Based Personalized Federated Learning, TMLR 2024"
     code = "pFedPT cebec63, system/flcore/clients/clientpt.py"
-    shared = SHARED["ctx"]
     quirks = {
         **MOMENTUM_LEAK,
         "one-channel-prompt": "one channel for red, green and blue, as released for Tiny-ImageNet",
@@ -76,6 +75,8 @@ class PFedPT(Method):
         visual_lr: PositiveFloat = 2e-4
         visual_weight_decay: NonNegativeFloat = 1e-2
 
+    hyper: Hyper
+
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; the border must leave an interior, and something must be trained."""
         super().__init__(*args, **kwargs)
@@ -85,7 +86,6 @@ class PFedPT(Method):
             raise FedbenchError(f"{self.name}: pad = {self.pad}: twice that must be below the side, {side}")
         if h.shared == "none" and h.prompt_epochs == 0:
             raise FedbenchError(f"{self.name}: prompt_epochs = 0 with shared = none leaves nothing to train")
-        self.shared = SHARED[h.shared]
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]; or a photo of each class."""
@@ -93,33 +93,33 @@ class PFedPT(Method):
             return self.sentences(classnames)
         return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """context: (n_ctx, width), or a: (blocks, 3, rank, width), b: (blocks, 3, width, rank);
         up, down: (channels, pad, side), left, right: (channels, side - 2 pad, pad)
-        """
-        h, pad, side = self.hyper, self.pad, self.side
-        tensors: Tensors = {}
-        if h.shared == "ctx":
-            tensors["context"] = self.normal(h.n_ctx, self.clip.text.width, rng=rng)
-        elif h.shared == "visual":
-            assert self.clip.image is not None, "pFedPT is skipped without an image tower"
-            blocks, width = len(self.clip.image.blocks), self.clip.image.width
-            tensors["a"] = self.uniform(blocks, 3, h.rank, width, rng=rng, fan_in=width)
-            tensors["b"] = torch.zeros(blocks, 3, width, h.rank)
-        channels, std = 1 if self.quirk("one-channel-prompt") else 3, float(h.start == "normal")
-        for name in BORDER:
-            shape = (pad, side) if name in ("up", "down") else (side - 2 * pad, pad)
-            tensors[name] = self.normal(channels, *shape, rng=rng, std=std)
-        return tensors
 
-    def optimizer(self, name: str) -> Optimizer:
-        """The prompt's SGD stays with the client, the shared part's is fresh for each client and round."""
-        h = self.hyper
-        if name in BORDER:
-            return Optimizer(lr=h.prompt_lr, momentum=h.prompt_momentum, weight_decay=0.0, state="kept")
-        if name in SHARED["visual"]:
-            return Optimizer(kind="adamw", lr=h.visual_lr, weight_decay=h.visual_weight_decay)
-        return super().optimizer(name)
+        The prompt's SGD stays with the client, the shared part's is fresh for each client and round.
+        """
+        h, found = self.hyper, {}
+        if h.shared == "ctx":
+            found["context"] = Learned((h.n_ctx, self.clip.text.width), normal(), shared=True)
+        elif h.shared == "visual":
+            blocks, width = len(self.image_tower.blocks), self.image_tower.width
+            adamw = Optimizer(
+                kind="adamw",
+                lr=h.visual_lr,
+                weight_decay=h.visual_weight_decay,
+                state=self.optimizer_state(),
+            )
+            found["a"] = Learned((blocks, 3, h.rank, width), uniform(width), shared=True, optimizer=adamw)
+            found["b"] = Learned((blocks, 3, width, h.rank), zeros(), shared=True, optimizer=adamw)
+        channels, start = 1 if self.quirk("one-channel-prompt") else 3, normal(float(h.start == "normal"))
+        sgd = Optimizer(
+            lr=h.prompt_lr, momentum=h.prompt_momentum, weight_decay=0.0, state=self.optimizer_state("kept")
+        )
+        for name in BORDER:
+            shape = (self.pad, self.side) if name in ("up", "down") else (self.side - 2 * self.pad, self.pad)
+            found[name] = Learned((channels, *shape), start, optimizer=sgd)
+        return found
 
     def phases(self, local_epochs: int) -> list[Sequence[str]]:
         """First the prompt, then the shared part."""
@@ -144,7 +144,7 @@ class PFedPT(Method):
         hooks: Hooks = UNCHANGED
         if "a" in p:
             hooks = LoRA(p["a"], p["b"], scale=self.hyper.rank**-0.5)
-        features = self.see(images + self.border(p)[:, None], hooks)
+        features = self.encode_pixels(images + self.border(p)[:, None], hooks)
         return self.cosine_logits(features, text.expand(len(features), -1, -1))
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:

@@ -14,7 +14,7 @@ Classes are "a photo of a {name}.", the loss is cross-entropy, the optimiser Ada
 together, send B, keep A. All start from the same A. Before training this is zero-shot CLIP, to the bit.
 
 `shared_factor` A is FedSA-LoRA's split, `both` is LoRA under FedAvg, `none` is local LoRA. Tensors are
-stacked: one of ours is (blocks, 3, …) of a tower, 36 of the specification's on ViT-B/16; a client sends 2 of
+stacked: one of ours is (blocks, 3, …) of a tower, 36 of CLIP-LoRA's on ViT-B/16; a client sends 2 of
 ours, 92,160 floats.
 
 Each step goes forward and backward through both towers; pixels are the input. Prompts share their prefix also
@@ -23,31 +23,25 @@ computed once for all clients. Therefore the dropout mask of the text is one for
 the same in all classes; of the images it is one for each token. Masks are hashes of the step's seed
 (`fedbench.clip.dropout`).
 
-Undetermined (spec 5.1): rank, α, layers, dropout, optimiser, weights of the average, whether A starts equal
+Undetermined: rank, α, layers, dropout, optimiser, weights of the average, whether A starts equal
 or is trained in turns. One mask serves queries, keys and values. Quirk of the family's drivers:
 `momentum-leak`.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.dropout import dropped, probability
 from fedbench.clip.lora import LoRA
 from fedbench.clip.prompts import Prompt
-from fedbench.method import Batch, Method, Optimizer, Settings, Tensors
+from fedbench.config import Frozen
+from fedbench.learned import Learned, Optimizer, uniform, zeros
+from fedbench.method import Batch, Method, Tensors
 from fedbench.registry import METHODS
-
-SHARED: dict[str, tuple[str, ...]] = {
-    "B": ("text_b", "image_b"),
-    "A": ("text_a", "image_a"),
-    "both": ("text_a", "text_b", "image_a", "image_b"),
-    "none": (),
-}
 
 
 @METHODS.register("pLoRA")
@@ -58,13 +52,12 @@ class PLoRA(Method):
         "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, "
         "ECAI 2025"
     )
-    shared = SHARED["B"]
     quirks = {
         "momentum-leak": "one AdamW serves all clients: its moments go from client to client, round to round"
     }
     image_input = "pixels"
 
-    class Hyper(Settings):
+    class Hyper(Frozen):
         """rank: r; alpha: α; dropout: of the updates' input, in 256ths; shared_factor: what is averaged."""
 
         lr: PositiveFloat = 2e-4
@@ -74,28 +67,26 @@ class PLoRA(Method):
         dropout: float = Field(default=0.25, ge=0, lt=1)
         shared_factor: Literal["B", "A", "both", "none"] = "B"
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        """As `Method`; what is shared depends on `shared_factor`."""
-        super().__init__(*args, **kwargs)
-        self.shared = SHARED[self.hyper.shared_factor]
-
-    def optimizer(self, name: str) -> Optimizer:
-        """AdamW, fresh for each client and round."""
-        return Optimizer(kind="adamw", lr=self.hyper.lr, weight_decay=self.hyper.weight_decay)
+    hyper: Hyper
 
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """A photo of each class."""
         return self.sentences(classnames)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def tensors(self) -> dict[str, Learned]:
         """text_a, image_a: (blocks, 3, rank, width), text_b, image_b: (blocks, 3, width, rank)"""
-        assert self.clip.image is not None, "pLoRA is skipped without an image tower"
-        tensors = {}
-        for name, tower in (("text", self.clip.text), ("image", self.clip.image)):
-            blocks, rank, width = len(tower.blocks), self.hyper.rank, tower.width
-            tensors[f"{name}_a"] = self.uniform(blocks, 3, rank, width, rng=rng, fan_in=width)
-            tensors[f"{name}_b"] = torch.zeros(blocks, 3, width, rank)
-        return tensors
+        h = self.hyper
+        adamw = Optimizer(kind="adamw", lr=h.lr, weight_decay=h.weight_decay, state=self.optimizer_state())
+        found = {}
+        for name, tower in (("text", self.clip.text), ("image", self.image_tower)):
+            blocks, width = len(tower.blocks), tower.width
+            starts = {"a": ((h.rank, width), uniform(width)), "b": ((width, h.rank), zeros())}
+            for factor, (shape, start) in starts.items():
+                shared = h.shared_factor in (factor.upper(), "both")
+                found[f"{name}_{factor}"] = Learned(
+                    (blocks, 3, *shape), start, shared=shared, optimizer=adamw
+                )
+        return found
 
     def lora(self, p: Tensors, tower: str, *, seeds: Tensor | None, positions: Tensor | None = None) -> LoRA:
         """A tower's updates; dropout where there are seeds. positions: of the text's tokens, (tokens,)"""
@@ -120,7 +111,7 @@ class PLoRA(Method):
         """Scores with dropout where there are seeds. (clients, n, classes)"""
         tree = self.tree(classnames)
         text = self.encode(tree, hooks=self.lora(p, "text", seeds=seeds, positions=tree.positions))[:, 0]
-        return self.cosine_logits(self.see(images, self.lora(p, "image", seeds=seeds)), text)
+        return self.cosine_logits(self.encode_pixels(images, self.lora(p, "image", seeds=seeds)), text)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy."""

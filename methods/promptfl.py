@@ -16,11 +16,11 @@ Deviations from the released code, each a quirk or left out:
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
+from fedbench.learned import Learned, normal
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
@@ -38,7 +38,6 @@ class PromptFL(Method):
 
     paper = "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of Models, TMC 2023"
     code = "FedPGP d43045b, trainers/promptfl.py"
-    shared: tuple[str, ...] = ("context",)
     quirks = {**MOMENTUM_LEAK, **DRIVER}
     official = Official(
         files=("promptfl",),
@@ -57,18 +56,29 @@ class PromptFL(Method):
         n_ctx: PositiveInt = 16
         position: Literal["end", "middle", "front"] = "end"
 
+    hyper: Hyper
+
     @property
     def dropped(self) -> tuple[int, ...]:
         """Client 5, under its quirk."""
         return (5,) if self.quirk("drop-client-5") else ()
 
+    @property
+    def everyone_trains(self) -> bool:
+        """Under `full-participation`."""
+        return self.quirk("full-participation")
+
     def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
         """[SOS] context, class name, full stop, [EOT]."""
         return self.contexts(classnames, n_ctx=self.hyper.n_ctx, position=self.hyper.position)
 
-    def init(self, rng: torch.Generator) -> Tensors:
+    def context(self) -> Learned:
+        """(n_ctx, width)"""
+        return Learned((self.hyper.n_ctx, self.clip.text.width), normal(), shared=True)
+
+    def tensors(self) -> dict[str, Learned]:
         """context: (n_ctx, width)"""
-        return {"context": self.normal(self.hyper.n_ctx, self.clip.text.width, rng=rng)}
+        return {"context": self.context()}
 
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features. (clients, classes, embed)"""

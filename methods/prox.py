@@ -40,6 +40,8 @@ class Prox(PromptFL):
 
         mu: NonNegativeFloat = 0.5
 
+    hyper: Hyper
+
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
         """Cross-entropy and the proximal term."""
         context = p["context"].detach() if self.quirk("detached-prox") else p["context"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fedbench.clip.blocks import freeze
 from fedbench.clip.image import ImageTower
+from fedbench.clip.protocol import ImageEncoder, TextEncoder
 from fedbench.clip.text import TextTower
 from fedbench.errors import FedbenchError
 
@@ -44,8 +45,8 @@ class FrozenCLIP:
         self.weights_hash = hash_model(model)
         self.model: Any = freeze(model)  # open_clip's modules are untyped
         self.name, self.preprocess, self.label = name, preprocess, label
-        self.text = TextTower(_text_modules(model, name), tokenizer)
-        self.image = ImageTower(model.visual) if _is_plain_vit(model.visual) else None
+        self.text: TextEncoder = TextTower(_text_modules(model, name), tokenizer)
+        self.image: ImageEncoder | None = ImageTower(model.visual) if _is_plain_vit(model.visual) else None
         self.logit_scale = model.logit_scale.exp().item()
         self.precision = "float32"
 

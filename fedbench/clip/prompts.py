@@ -164,6 +164,11 @@ SOS, EOT = 49406, 49407
 """CLIP's start and end tokens."""
 
 
+def as_words(name: str) -> str:
+    """A class name as it stands in a prompt: underscores are blanks."""
+    return name.replace("_", " ")
+
+
 def text_prompt(tokenize: Callable[[str], list[int]], text: str) -> Prompt:
     """A prompt of plain words, for example "a photo of a dog."."""
     return [SOS, *tokenize(text), EOT]

@@ -22,14 +22,14 @@ def _datasets() -> Rows:
     from fedbench.registry import DATASETS
 
     for name in DATASETS:
-        yield name, DATASETS[name].title  # type: ignore[attr-defined]
+        yield name, DATASETS[name].title
 
 
 def _splits() -> Rows:
     from fedbench.registry import SPLITS
 
     for name in SPLITS:
-        fields = SPLITS[name].Options.model_fields  # type: ignore[attr-defined]
+        fields = SPLITS[name].Options.model_fields
         yield name, _summary(SPLITS[name])
         for key, field in fields.items():
             default = "required" if field.is_required() else f"default {field.default}"
@@ -65,7 +65,7 @@ def _suites() -> Rows:
 
 
 def _quirks() -> Rows:
-    from fedbench.quirks import everything
+    from fedbench.grid.owners import everything
 
     for owner, quirks in everything().items():
         for quirk, text in quirks.items():

@@ -45,15 +45,13 @@ def perf(context: click.Context, as_json: bool, batch: int, **settings: Any) -> 
     if context.invoked_subcommand:
         return
     from fedbench.perf import measure
-    from fedbench.registry import METHODS
 
     ready = _prepared(settings)
     results = [measure.text_encoding(context=16, **ready)]
     _header(as_json)
     _print(results[0], as_json)
-    for name in METHODS:
-        if METHODS[name].trains:  # type: ignore[attr-defined]
-            _print(measure.step(method=name, batch=batch, **ready), as_json)
+    for name in measure.trained_methods():
+        _print(measure.step(method=name, batch=batch, **ready), as_json)
 
 
 @perf.command("text-encoding")

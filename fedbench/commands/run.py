@@ -182,7 +182,7 @@ def _refuse_impossible(planned: list["Planned"], runtime: Runtime) -> None:
     }
     for config in _one_a_split(pending):
         split = SPLITS[config.split]
-        options = split.Options(**config.split_options)  # type: ignore[attr-defined]
+        options = split.Options(**config.split_options)
         split(options).make(datasets[config.dataset], seed=config.seed)
 
 

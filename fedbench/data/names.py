@@ -85,4 +85,4 @@ def _path(name: str, root: Path) -> Path:
 
 
 def _folder(path: Path, *, allow_missing: bool) -> Dataset:
-    return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing)
+    return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing)  # type: ignore[call-arg]

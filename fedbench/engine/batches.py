@@ -23,7 +23,7 @@ class ViewData:
         self.task, self.cache, self.config, self.device = task, cache, config, device
         self.epochs = epochs
         epochs = config.rounds * epochs
-        plain = config.views == 0 or "cifar-preprocess" in config.quirks  # which augments nothing
+        plain = config.views == 0 or "cifar-preprocess" in config.quirks.dataset  # which augments nothing
         self.views = [TEST_VIEW] if plain else list(range(min(epochs, config.views or epochs)))
 
     def prepare(self) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,19 +13,20 @@ from typing import Any
 import torch
 
 from fedbench import clip as clip_package
-from fedbench import quirks
 from fedbench.clip import FrozenCLIP
-from fedbench.config import SCHEMA, RunConfig, Runtime, validated
+from fedbench.config import RunConfig, Runtime, validated
+from fedbench.data.dataset import Dataset
 from fedbench.data.names import make_dataset
 from fedbench.engine.batches import ViewData
-from fedbench.engine.environment import environment
 from fedbench.engine.evaluate import Evaluator, summary
 from fedbench.engine.features import ViewCache
-from fedbench.engine.federation import Federation, payload
-from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
+from fedbench.engine.federation import Federation
+from fedbench.engine.memory import clients_that_fit, step_bytes
+from fedbench.engine.record import record
 from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
 from fedbench.progress import Progress
+from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
 from fedbench.registry import METHODS, SPLITS
 from fedbench.store.journal import Journal
 from fedbench.task import Task
@@ -66,11 +67,13 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     device = torch.device(runtime.device)
-    owners = _owners(config)
+    for quirk in config.quirks.engine:
+        if quirk not in ENGINE:
+            raise unknown("quirk of the engine", quirk, ENGINE)
     task = make_task(config, runtime)
     clip = load_backbone(config.backbone, config.precision, runtime)
     method: Method = METHODS[config.method](
-        clip, task.classnames, hyper=config.hyper, quirks=_share(config, owners[config.method])
+        clip, task.classnames, hyper=config.hyper, quirks=config.quirks.method
     )
     reason = method.skip()
     if reason:
@@ -91,7 +94,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
 
     clock = Clock(device)
     data = ViewData(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
-    trains = payload(method)["trainable"] > 0
+    trains = method.trains
     if trains and config.participation == 1:
         clock("features", data.prepare)
     evaluator = clock("features", lambda: Evaluator(task, cache, device=device))
@@ -102,7 +105,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         seed=config.seed,
         participation=config.participation,
         local_epochs=config.local_epochs,
-        round_zero_all="round-zero-all" in config.quirks,
+        round_zero_all=ROUND_ZERO_ALL in config.quirks.engine,
     )
     if trains:
         federation.clients_at_once = _clients_at_once(federation, data, runtime)
@@ -117,37 +120,36 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         clock=clock,
         progress=progress,
     )
-    return _record(config, task, clip, method, journal.lines(), clock=clock)
+    return record(config, task, clip, method, journal.lines(), seconds=clock.seconds)
 
 
 def make_task(config: RunConfig, runtime: Runtime) -> Task:
-    """The cell's task."""
-    dataset = make_dataset(
-        config.dataset, runtime.data_root, allow_missing=runtime.allow_missing, folders=runtime.folders
-    )
-    dataset.active_quirks = frozenset(_share(config, dataset.quirks))
-    split = SPLITS[config.split]
-    options = validated(split.Options, config.split_options, where=config.split)  # type: ignore[attr-defined]
-    return split(options, _share(config, split.quirks)).make(dataset, seed=config.seed)  # type: ignore[attr-defined]
-
-
-def _owners(config: RunConfig) -> dict[str, Mapping[str, str]]:
-    """Quirks by owner.
+    """The cell's task: exactly what will run, for the check before a run too.
 
     Raises:
-        FedbenchError: the cell has a quirk that none of them knows.
+        FedbenchError: the data set is not there, or the split cannot be made of it.
     """
-    owners = quirks.of_cell(method=config.method, split=config.split, dataset=config.dataset)
-    known = {quirk for of_one in owners.values() for quirk in of_one}
-    for quirk in config.quirks:
-        if quirk not in known:
-            raise unknown("quirk", quirk, known)
-    return owners
+    dataset = _dataset(
+        config.dataset,
+        config.quirks.dataset,
+        root=runtime.data_root,
+        allow_missing=runtime.allow_missing,
+        folder=runtime.folders.get(config.dataset),
+    )
+    split = SPLITS[config.split]
+    options = validated(split.Options, config.split_options, where=config.split)
+    return split(options, config.quirks.split).make(dataset, seed=config.seed)
 
 
-def _share(config: RunConfig, known: Mapping[str, str]) -> tuple[str, ...]:
-    """Those of the cell's quirks that one owner knows."""
-    return tuple(quirk for quirk in config.quirks if quirk in known)
+@lru_cache(maxsize=1)
+def _dataset(
+    name: str, quirks: tuple[str, ...], *, root: Path, allow_missing: bool, folder: Path | None
+) -> Dataset:
+    """A process keeps the last data set for its next cell: listing a million files takes its time."""
+    folders = {name: folder} if folder else {}
+    dataset = make_dataset(name, root, allow_missing=allow_missing, folders=folders)
+    dataset.active_quirks = frozenset(quirks)
+    return dataset
 
 
 @lru_cache(maxsize=1)
@@ -184,9 +186,7 @@ def _train(
     done, state = journal.resume()
     if state:
         federation.restore(state)
-    sent = 4 * sum(
-        x.numel() for x in federation.server.values()
-    )  # bytes of float32, each way, per participant
+    sent = 4 * federation.method.payload["shared"]  # bytes of float32, each way, for each participant
     for r in range(done + 1, rounds + 1):
         line: dict[str, Any] = {
             "round": r,
@@ -211,56 +211,6 @@ def _train(
         if r % runtime.checkpoint_every == 0 or r == rounds:
             journal.checkpoint(r, federation.state())
         progress("rounds", r, rounds)
-
-
-def _record(
-    config: RunConfig,
-    task: Task,
-    clip: FrozenCLIP,
-    method: Method,
-    lines: list[dict[str, Any]],
-    *,
-    clock: Clock,
-) -> dict[str, Any]:
-    sizes = payload(method)
-    seconds = {phase: sum(line["seconds"][phase] for line in lines) for phase in ("train", "evaluate")}
-    seconds["features"] = clock.seconds.get("features", 0.0)
-    return {
-        "schema": SCHEMA,
-        "cell": config.cell,
-        "config": config.model_dump(mode="json"),
-        "protocol": {
-            "name": task.protocol,
-            "columns": list(task.columns),
-            "summary": task.summary,
-            "clients": len(task.clients),
-            "client_names": [client.name for client in task.clients],
-            "classes": len(task.classnames),
-            "train_images": int(task.counts.sum()),
-            "source": task.dataset.source,
-            "missing": task.dataset.missing,
-            "unreadable": task.dataset.unreadable,
-            "notes": list(task.notes),
-        },
-        "backbone": {
-            "name": config.backbone,
-            "weights": clip.weights_hash,
-            "label": clip.label,
-            "trained": clip.label != "untrained",
-        },
-        "hashes": {"split": task.hash, "weights": clip.weights_hash},
-        "rounds": lines[-1]["round"],
-        "parameters": sizes,
-        "payload": {
-            "up_per_client_round": 4 * sizes["shared"],
-            "down_per_client_round": 4 * sizes["shared"],
-            "up": sum(line["bytes"]["up"] for line in lines),
-            "down": sum(line["bytes"]["down"] for line in lines),
-        },
-        "seconds": {**seconds, "total": sum(seconds.values())},
-        "peak_bytes": peak_bytes(clip.device),
-        "environment": environment(clip),
-    }
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +23,7 @@ class LocalData(Protocol):
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundResult:
     """What happened in a round.
 
     Attributes:
@@ -95,12 +94,12 @@ class Federation:
                 f"{method.name} is to drop client {max(method.dropped)}, and there are {len(counts)}: "
                 "use more clients or leave that quirk out"
             )
-        self.one_by_one = method.quirk("momentum-leak") or bool(method.leaked)
+        self.one_by_one = bool(method.leaked) or any(self._passed_on(name) for name in start)
 
-    def run_round(self, round_: int) -> Round:
+    def run_round(self, round_: int) -> RoundResult:
         """One communication round: sample, train locally, average."""
         participants = self.sample(round_)
-        if self.method.quirk("restart-each-round"):
+        if self.method.restarts:
             self.personal = {name: x.clone() for name, x in self.start.items()}
         trained = [self.train(clients, round_) for clients in self.chunks(participants)]
         uploads = {name: torch.cat([t.tensors[name] for t in trained]) for name in self.method.shared}
@@ -109,7 +108,7 @@ class Federation:
                 uploads, self.counts[participants], self.server, round_=round_
             )
         steps = max(t.active.shape[1] for t in trained)
-        return Round(
+        return RoundResult(
             participants=participants,
             uploads=uploads,
             losses={
@@ -121,7 +120,7 @@ class Federation:
 
     def sample(self, round_: int) -> list[int]:
         """This round's participants, in index order."""
-        everyone = (self.round_zero_all and round_ == 0) or self.method.quirk("full-participation")
+        everyone = (self.round_zero_all and round_ == 0) or self.method.everyone_trains
         if everyone or self.participants_per_round >= len(self.clients):
             return list(self.clients)
         chosen = stream(self.seed, "participants", round=round_).choice(
@@ -166,18 +165,20 @@ class Federation:
             self.personal[name][done] = trained.tensors[name]
 
     def _state_of(self, clients: list[int]) -> Tensors:
-        if self.method.quirk("momentum-leak"):
-            return self.kept
-        return {key: x[clients] for key, x in self.kept.items()}
+        """Optimiser state that the clients go on with: their own, or what the client before them left."""
+        return {key: x if self._passed_on(_tensor_of(key)) else x[clients] for key, x in self.kept.items()}
 
     def _keep(self, clients: list[int], state: Tensors) -> None:
-        if self.method.quirk("momentum-leak"):
-            self.kept = state
-            return
         for key, x in state.items():
-            if self.method.optimizer(key.rsplit("/", 1)[0]).state == "kept":
-                everyone = self.kept.setdefault(key, x.new_zeros(len(self.counts), *x.shape[1:]))
-                everyone[clients] = x
+            match self.method.optimizer(_tensor_of(key)).state:
+                case "passed on":
+                    self.kept[key] = x
+                case "kept":
+                    everyone = self.kept.setdefault(key, x.new_zeros(len(self.counts), *x.shape[1:]))
+                    everyone[clients] = x
+
+    def _passed_on(self, name: str) -> bool:
+        return self.method.optimizer(name).state == "passed on"
 
     def state(self) -> Tensors:
         """Everything that the next round depends on, by name."""
@@ -185,7 +186,7 @@ class Federation:
             "server": self.server,
             "personal": self.personal,
             "optimizer": self.kept,
-            "memory": self.method.memory,
+            "memory": self.method.remembered,
         }
         return {
             f"{part}/{name}": x.contiguous() for part, tensors in parts.items() for name, x in tensors.items()
@@ -198,7 +199,7 @@ class Federation:
             part, _, name = key.partition("/")
             parts[part][name] = x.to(self.device)
         self.server, self.personal, self.kept = parts["server"], parts["personal"], parts["optimizer"]
-        self.method.memory = parts["memory"]
+        self.method.remembered = parts["memory"]
 
 
 def _widen(x: Tensor, steps: int) -> Tensor:
@@ -206,8 +207,6 @@ def _widen(x: Tensor, steps: int) -> Tensor:
     return torch.nn.functional.pad(x, (0, steps - x.shape[1]))
 
 
-def payload(method: Method) -> dict[str, int]:
-    """Numbers of trainable, shared and personal parameters of one client."""
-    sizes = {name: int(np.prod(x.shape)) for name, x in method.init(torch_stream(0, "init")).items()}
-    shared = sum(sizes[name] for name in method.shared)
-    return {"trainable": sum(sizes.values()), "shared": shared, "personal": sum(sizes.values()) - shared}
+def _tensor_of(key: str) -> str:
+    """The tensor to which a piece of optimiser state belongs: `context/momentum` is `context`'s."""
+    return key.rsplit("/", 1)[0]

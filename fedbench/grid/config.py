@@ -2,15 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
-from fedbench.config import RunConfig
+from fedbench.config import RunConfig, Training
 
 _RUN = RunConfig.model_fields
 
 
-class GridConfig(BaseModel):
+class GridConfig(Training):
     """A named grid: the product of methods, datasets, shots and seeds under one protocol.
+
+    The knobs of `Training` are the same for all cells; two of them may be left to each cell (`batch_size`,
+    `precision`), which is why their types are wider here.
 
     A suite file holds these keys, and each has its flag (`local_epochs` is `--local-epochs`). Types are
     strict: `rounds = "10"` or `rounds = true` is refused. A single value stands for a list of one.
@@ -31,16 +34,12 @@ class GridConfig(BaseModel):
     )
     seeds: tuple[int, ...] = (1, 2, 3)
     backbone: str = _RUN["backbone"].default
-    rounds: int = Field(default=_RUN["rounds"].default, ge=0)
-    local_epochs: int = Field(default=_RUN["local_epochs"].default, ge=1)
-    batch_size: Annotated[int, Field(ge=1)] | Literal["shots"] = Field(
-        default=_RUN["batch_size"].default, description="'shots': as many as the split's shots, in each cell"
+    batch_size: Annotated[int, Field(ge=1)] | Literal["shots"] = Field(  # type: ignore[assignment]
+        default=_RUN["batch_size"].default,
+        description="Images in one local step; 'shots': as many as the split's shots, in each cell.",
     )
-    participation: float = Field(default=_RUN["participation"].default, gt=0, le=1)
-    views: int | None = Field(default=_RUN["views"].default, ge=0)
-    evaluate_every: int = Field(default=_RUN["evaluate_every"].default, ge=1)
-    precision: Literal["auto", "float32", "bf16"] = Field(
-        default="auto", description="auto: bf16 on CUDA, else float32"
+    precision: Literal["auto", "float32", "bf16"] = Field(  # type: ignore[assignment]
+        default="auto", description="Of the frozen towers; auto: bf16 on CUDA, float32 on a CPU."
     )
     quirks: tuple[str, ...] = Field(
         default=(),
@@ -79,17 +78,3 @@ class GridConfig(BaseModel):
         for key, entry in value.items():
             flat |= {f"{key}.{k}": v for k, v in entry.items()} if isinstance(entry, dict) else {key: entry}
         return flat
-
-
-FIXED = (
-    "split",
-    "backbone",
-    "rounds",
-    "local_epochs",
-    "batch_size",
-    "participation",
-    "views",
-    "evaluate_every",
-    "precision",
-)
-"""Fields of `RunConfig` that all cells of a store share: cells that differ here are not one comparison."""

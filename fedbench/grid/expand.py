@@ -4,12 +4,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fedbench import quirks
-from fedbench.config import RunConfig, validated
+from fedbench.config import FIXED, Quirks, RunConfig, complete
 from fedbench.data.names import resolve
 from fedbench.errors import FedbenchError, unknown
-from fedbench.grid.config import FIXED, GridConfig
-from fedbench.grid.values import combinations, filled
+from fedbench.grid import owners
+from fedbench.grid.config import GridConfig
+from fedbench.grid.values import combinations
 from fedbench.registry import METHODS, SPLITS
 
 
@@ -88,18 +88,21 @@ def _settings(grid: GridConfig) -> dict[tuple[str, str], Any]:
 
 def _hypers(grid: GridConfig, method: str, settings: dict[tuple[str, str], Any]) -> list[dict[str, Any]]:
     """The method's complete hyper-parameters, once for every combination of listed values."""
-    hyper = METHODS[method].Hyper  # type: ignore[attr-defined]
+    hyper = METHODS[method].Hyper
     known = hyper.model_fields
     general = {key: value for (owner, key), value in settings.items() if not owner and key in known}
     own = {key: value for (owner, key), value in settings.items() if owner == method}
-    return [filled(hyper, values, owner=method) for values in combinations(hyper, general | own)]
+    return [
+        complete(hyper, values, owner=method, kind="hyper-parameter")
+        for values in combinations(hyper, general | own)
+    ]
 
 
 def _split_options(
     grid: GridConfig, settings: dict[tuple[str, str], Any], dataset: str
 ) -> list[dict[str, Any]]:
     """The complete options of the split on a dataset, once for every combination of listed values."""
-    model = SPLITS[grid.split].Options  # type: ignore[attr-defined]
+    model = SPLITS[grid.split].Options
     tables = {key: value for key, value in grid.split_options.items() if isinstance(value, dict)}
     for key in tables:
         if key not in grid.datasets:
@@ -109,10 +112,7 @@ def _split_options(
     given |= {key: value for (owner, key), value in settings.items() if owner == grid.split}
     if grid.shots:
         given["shots"] = list(grid.shots)
-    where = f"the options of split '{grid.split}'"
-    return [
-        validated(model, values, where=where).model_dump(mode="json") for values in combinations(model, given)
-    ]
+    return [complete(model, values, owner=grid.split) for values in combinations(model, given)]
 
 
 def _batch_size(grid: GridConfig, options: dict[str, Any]) -> int:
@@ -123,20 +123,22 @@ def _batch_size(grid: GridConfig, options: dict[str, Any]) -> int:
     return options["shots"]
 
 
-def _quirks(grid: GridConfig, method: str, dataset: str) -> tuple[str, ...]:
-    """The quirks of the grid that exist in a cell, sorted: their order means nothing."""
-    owners = quirks.of_cell(method=method, split=grid.split, dataset=dataset)
-    chosen = set()
+def _quirks(grid: GridConfig, method: str, dataset: str) -> Quirks:
+    """The quirks of the grid that exist in a cell, by role, sorted: their order means nothing."""
+    roles = owners.of_cell(method=method, split=grid.split, dataset=dataset)
+    known = dict(roles.values())
+    chosen: dict[str, set[str]] = {role: set() for role in roles}
     for entry in (*grid.quirks, *(grid.released_quirks if grid.released else ())):
         owner, quirk = _parted(entry)
-        if owner in owners and quirk not in owners[owner]:
-            if not owners[owner]:
+        if owner in known and quirk not in known[owner]:
+            if not known[owner]:
                 kind = "method " if owner in METHODS else ""
                 raise FedbenchError(f"{kind}{owner} has no quirks, so '{entry}' means nothing")
-            raise unknown(f"quirk of {owner}", quirk, owners[owner])
-        if any(quirk in known for name, known in owners.items() if owner in ("", name)):
-            chosen.add(quirk)
-    return tuple(sorted(chosen))
+            raise unknown(f"quirk of {owner}", quirk, known[owner])
+        for role, (name, declared) in roles.items():
+            if quirk in declared and owner in ("", name):
+                chosen[role].add(quirk)
+    return Quirks(**{role: tuple(sorted(quirks)) for role, quirks in chosen.items()})
 
 
 def _parted(entry: str) -> tuple[str, str]:
@@ -147,8 +149,8 @@ def _parted(entry: str) -> tuple[str, str]:
 
 def _refuse_unused(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> None:
     """An entry that changes no cell is a mistake: say so instead of running without it."""
-    hypers = {key for m in grid.methods for key in METHODS[m].Hyper.model_fields}  # type: ignore[attr-defined]
-    options = {f"{grid.split}.{key}" for key in SPLITS[grid.split].Options.model_fields}  # type: ignore[attr-defined]
+    hypers = {key for m in grid.methods for key in METHODS[m].Hyper.model_fields}
+    options = {f"{grid.split}.{key}" for key in SPLITS[grid.split].Options.model_fields}
     for owner, key in settings:
         if not owner and key not in hypers:
             raise unknown("setting", key, hypers | options)
@@ -157,24 +159,24 @@ def _refuse_unused(grid: GridConfig, settings: dict[tuple[str, str], Any]) -> No
 
 def _refuse_unknown_quirks(grid: GridConfig) -> None:
     """Every quirk must exist in the grid; those of `released_quirks`, somewhere: flags may have taken it out."""
-    owners: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for method, dataset in product(grid.methods, grid.datasets):
-        owners |= quirks.of_cell(method=method, split=grid.split, dataset=dataset)
-    here = {quirk for known in owners.values() for quirk in known}
+        known |= dict(owners.of_cell(method=method, split=grid.split, dataset=dataset).values())
+    here = {quirk for declared in known.values() for quirk in declared}
     for entry in grid.quirks:
         owner, quirk = _parted(entry)
         if not owner and quirk not in here:
             raise unknown("quirk", quirk, here)
-        if owner and owner not in owners:
+        if owner and owner not in known:
             if owner in METHODS:
                 raise FedbenchError(f"quirk '{entry}': {owner} is not among the grid's methods")
-            raise unknown(f"owner in the quirk '{entry}':", owner, owners)
+            raise unknown(f"owner in the quirk '{entry}':", owner, known)
     if grid.released and not grid.released_quirks:
         raise FedbenchError(
             "released: the grid has no released_quirks; give a suite that has, or use --quirks"
         )
-    everywhere = quirks.everything()
-    anything = {quirk for known in everywhere.values() for quirk in known}
+    everywhere = owners.everything()
+    anything = {quirk for declared in everywhere.values() for quirk in declared}
     for entry in grid.released_quirks:
         owner, quirk = _parted(entry)
         if quirk not in anything:

@@ -76,6 +76,6 @@ def _orphaned(setting: str, gone: set[str], left: set[str]) -> bool:
         return owner in gone
 
     def known(methods: set[str]) -> bool:
-        return any(key in METHODS[name].Hyper.model_fields for name in methods)  # type: ignore[attr-defined]
+        return any(key in METHODS[name].Hyper.model_fields for name in methods)
 
     return known(gone & set(METHODS)) and not known(left)

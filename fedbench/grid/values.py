@@ -1,14 +1,13 @@
-"""Values from command lines and suite files: parsed as TOML writes them, checked by a method's `Hyper`."""
+"""Values from command lines and suite files, parsed as TOML writes them."""
 
-import math
 import re
 import tomllib
 from itertools import product
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from fedbench.errors import FedbenchError, unknown
+from fedbench.errors import FedbenchError
 
 
 def parse(text: str) -> Any:
@@ -65,36 +64,3 @@ def combinations(model: type[BaseModel], values: dict[str, Any]) -> list[dict[st
 def _takes_lists(annotation: Any) -> bool:
     kinds = (annotation, *get_args(annotation))
     return any(kind in (list, tuple) or get_origin(kind) in (list, tuple) for kind in kinds)
-
-
-def filled(hyper: type[BaseModel], values: dict[str, Any], *, owner: str) -> dict[str, Any]:
-    """All hyper-parameters of the model `hyper` as JSON: its defaults, and over them `values`.
-
-    Types are strict, except that an integer is a number and a list a tuple: `mu = true` or `n_ctx = 4.0` is a
-    mistake. "none" stands for None, which TOML lacks.
-
-    Raises:
-        FedbenchError: an unknown key, a wrong type, or a value that the model refuses.
-    """
-    for key in values:
-        if key not in hyper.model_fields:
-            raise unknown(f"hyper-parameter of {owner}", key, hyper.model_fields)
-    given = {key: _native(value, hyper.model_fields[key].annotation) for key, value in values.items()}
-    try:
-        complete = hyper.model_validate(given, strict=True).model_dump()
-        # Again, now with the defaults: one written `1` for a float must hash like 1.0.
-        complete = hyper.model_validate(complete, strict=True).model_dump(mode="json")
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join([owner, *map(str, first["loc"])])
-        raise FedbenchError(f"{name} = {first['input']!r}: {first['msg'].lower()}") from error
-    for key, value in complete.items():
-        if isinstance(given.get(key, value), float) and not math.isfinite(given.get(key, value)):
-            raise FedbenchError(f"{owner}.{key} = {given[key]!r}: input should be a finite number")
-    return complete
-
-
-def _native(value: Any, annotation: Any) -> Any:
-    if value == "none" and type(None) in getattr(annotation, "__args__", ()):
-        return None
-    return tuple(value) if isinstance(value, list) else value

@@ -232,7 +232,7 @@ def whole_batch(method: Method, images: Tensor, labels: Tensor) -> Step:
 
 
 def _registered() -> list[type[Method]]:
-    return [METHODS[name] for name in METHODS if METHODS[name].official is not None]  # type: ignore[attr-defined]
+    return [METHODS[name] for name in METHODS if METHODS[name].official is not None]
 
 
 def _official(cls: type[Method]) -> Official:

@@ -113,20 +113,20 @@ def _aggregation(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[Outcome]
     claimed: set[str] = set()
     tags = sorted({key.split("/")[0] for key in file.arrays if key.endswith("/users")})
     for cls in (METHODS[n] for n in METHODS):
-        rules: dict[str, Variant] = dict(cls.official.aggregation) if cls.official else {}  # type: ignore[attr-defined]
+        rules: dict[str, Variant] = dict(cls.official.aggregation) if cls.official else {}
         for rule, variant in rules.items():
             method = cls(clip, ["a", "b"], hyper=variant.hyper, quirks=variant.quirks)
-            outcome = Outcome(name, cls.name)  # type: ignore[attr-defined]
+            outcome = Outcome(name, cls.name)
             for tag in tags:
                 ours = aggregation(file, method, rule, tag)
                 outcome.checks += compare({k: x for k, x in file.arrays.items() if k in ours}, ours)[0]
                 claimed |= ours.keys()
             outcomes.append(outcome)
-        for stem in cls.official.files if cls.official else ():  # type: ignore[attr-defined]
+        for stem in cls.official.files if cls.official else ():
             if any(key.startswith(f"{stem}/in/client0/") for key in file.arrays):
                 ours = personal_parts(file, cls(clip, ["a", "b"]), stem)
                 checks, _ = compare({key: file.arrays[key] for key in ours}, ours)
-                outcomes.append(Outcome(name, cls.name, checks=checks))  # type: ignore[attr-defined]
+                outcomes.append(Outcome(name, cls.name, checks=checks))
                 claimed |= ours.keys()
     inputs = ("in/", "prev_global/", "counts", "hparams_json", "fedotp/in/")
     left = [

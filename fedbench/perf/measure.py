@@ -99,6 +99,11 @@ def text_encoding(
     )
 
 
+def trained_methods() -> list[str]:
+    """The methods that have a step to measure."""
+    return [name for name in METHODS if METHODS[name](load("tiny"), ("a", "b")).trains]
+
+
 def step(
     *,
     method: str,

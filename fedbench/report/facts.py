@@ -4,15 +4,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fedbench.config import Training
+from fedbench.quirks import BEST_ON_TEST
 from fedbench.report.arithmetic import HM
 from fedbench.report.layout import AVG
 from fedbench.report.matrix import spreads
 from fedbench.report.rows import FEW, LAYOUT, SHOTS, flat, held_out, listed, short, shown, unique
-from fedbench.report.select import BEST_ON_TEST, describe
+from fedbench.report.select import describe
 from fedbench.report.tables import Table
 from fedbench.store.read import Done
 
-TRAINING = ("rounds", "local_epochs", "batch_size", "participation", "views", "evaluate_every")
+TRAINING = tuple(key for key in Training.model_fields if key != "precision")  # which `Computed` states
 
 SHOTS_KEY = f"split_options.{SHOTS}"
 
@@ -136,7 +138,7 @@ def quirks(table: Table) -> str:
     of_data = [
         f"on {c.config.dataset}: {quirk}"
         for c in table.cells
-        for quirk in c.config.quirks
+        for quirk in c.config.quirks.dataset
         if quirk not in table.quirks[table.labels[c.name]]
     ]
     return "; ".join(unique([*named, *of_data]))
@@ -147,7 +149,7 @@ def _selection(table: Table) -> str:
     if not table.columns:
         return table.rule
     text = describe(table.rule, table.columns[0])
-    rows = unique(table.labels[c.name] for c in table.cells if BEST_ON_TEST in c.config.quirks)
+    rows = unique(table.labels[c.name] for c in table.cells if BEST_ON_TEST in c.config.quirks.engine)
     if rows and table.rule != "best-test":
         text += f"; {', '.join(rows)}: {describe('best-test', table.columns[0])}"
     return text

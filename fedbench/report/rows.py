@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
-from fedbench.quirks import of_dataset
 from fedbench.store.read import Store
 
 IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
@@ -123,7 +122,7 @@ def _varying(configs: Iterable[RunConfig]) -> dict[str, tuple[str, ...]]:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     methods: dict[str, list[str]] = {}
     for c in configs:
-        groups[c.method, c.dataset, c.split, c.backbone, canonical(c.quirks)].append(flat(c))
+        groups[c.method, c.dataset, c.split, c.backbone, canonical(c.quirks.model_dump())].append(flat(c))
         methods.setdefault(c.method, [])
     for (method, *_), members in groups.items():
         for key in dict.fromkeys(key for member in members for key in member if key not in LAYOUT):
@@ -137,14 +136,13 @@ def _row_quirks(cells: Mapping[str, RunConfig]) -> dict[str, tuple[str, ...]]:
     """Cell name to the quirks in its label: all, but for those of its dataset that all of its cells there have."""
     parted = {}
     for name, config in cells.items():
-        owned = of_dataset(config.dataset)
-        parted[name] = tuple(q for q in config.quirks if q not in owned)
+        parted[name] = tuple(sorted(config.quirks.without_data()))
     seen = defaultdict(set)
     for name, c in cells.items():
-        seen[c.method, c.dataset, c.split, c.backbone, parted[name]].add(c.quirks)
+        seen[c.method, c.dataset, c.split, c.backbone, parted[name]].add(c.quirks.dataset)
     several = {key for key, found in seen.items() if len(found) > 1}
     return {
-        name: c.quirks
+        name: tuple(sorted(c.quirks.names()))
         if (c.method, c.dataset, c.split, c.backbone, parted[name]) in several
         else parted[name]
         for name, c in cells.items()

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fedbench.errors import FedbenchError, unknown
+from fedbench.quirks import BEST_ON_TEST
 from fedbench.store.read import Done, Round
 
 Rule = Literal["last", "mean-last-5", "best-val", "best-test"]
 RULES: tuple[str, ...] = get_args(Rule)
 WINDOW = 5
-
-BEST_ON_TEST = "best-on-test"
-"""The quirk that chooses a cell's round, whatever the table's rule."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def select(cell: Done, rule: str) -> Selected:
         FedbenchError: unknown rule, or a rule that needs a metric which the cell lacks.
     """
     check_rule(rule)
-    if BEST_ON_TEST in cell.config.quirks:
+    if BEST_ON_TEST in cell.config.quirks.engine:
         rule = "best-test"
     candidates = [r for r in cell.rounds if r.number > 0] or list(cell.rounds)
     rounds = _choose(cell, candidates, rule)

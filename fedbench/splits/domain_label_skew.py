@@ -84,11 +84,11 @@ class DomainLabelSkew(Split):
         for place, domain in enumerate(domains_of(dataset, self.name)):
             names += [f"{domain} {k}" for k in range(self.options.clients_per_domain)]
             parts = dict(dataset.domain_parts(domain))
-            if place == 1 and "tests-on-training" in self.active_quirks:
+            if place == 1 and self.quirk("tests-on-training"):
                 parts["test"] = parts["train"]
             for part, lists in self._deal(parts, domain, of=dataset.name, seed=seed).items():
                 dealt[part] += lists
-        kept = USERS if "eight-users" in self.active_quirks else len(names)
+        kept = USERS if self.quirk("eight-users") else len(names)
         return names[:kept], {part: lists[:kept] for part, lists in dealt.items()}
 
     def _deal(
@@ -97,7 +97,7 @@ class DomainLabelSkew(Split):
         """The images of each client of a domain, by part."""
         options = self.options
         rule = LabelDir(options.beta, options.clients_per_domain, options.min_size, options.max_tries)
-        if "reseeded-classes" in self.active_quirks:
+        if self.quirk("reseeded-classes"):
             rule = replace(rule, reset=0, max_tries=1)  # the papers' code would draw the same for ever
         dealt = rule.deal(
             [np.array([item.label for item in parts[part]], dtype=int) for part in PARTS],
@@ -110,6 +110,6 @@ class DomainLabelSkew(Split):
         }
 
     def _items(self, items: tuple[Item, ...], own: np.ndarray) -> list[Item]:
-        if "mismatched-labels" not in self.active_quirks:
+        if not self.quirk("mismatched-labels"):
             return [items[i] for i in own]
         return [Item(items[k].key, items[i].label, items[k].domain) for k, i in enumerate(own)]

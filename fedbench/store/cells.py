@@ -10,9 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fedbench.config import SCHEMA, RunConfig, validated
+from fedbench.config import FIXED, SCHEMA, RunConfig, canonical, validated
 from fedbench.errors import FedbenchError
-from fedbench.grid.config import FIXED
 from fedbench.store.files import read_json, remove_litter, write_json, write_text
 
 LOCK = ".lock"
@@ -97,7 +96,7 @@ class CellFolder:
             FedbenchError: the folder holds another configuration.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        there, wanted = read_json(self.path / "config.json"), config.model_dump(mode="json")
+        there, wanted = read_json(self.path / "config.json"), canonical(config)
         if there is None:
             write_json(self.path / "config.json", wanted)
         elif there != wanted:
@@ -197,7 +196,7 @@ class Store:
             kept = {
                 name: c for name, c in self._grid.get("cells", {}).items() if self.folder(name).path.is_dir()
             }
-            entries = kept | {cell.cell: cell.model_dump(mode="json") for cell in cells}
+            entries = kept | {cell.cell: canonical(cell) for cell in cells}
             grid = {"schema": SCHEMA, "setting": _setting(cells), "cells": entries}
             if grid != self._grid:
                 write_json(self.root / "grid.json", grid)
@@ -228,15 +227,14 @@ AXES = ("shots", "target", "beta")
 
 def _setting(cells: list[RunConfig]) -> dict[str, Any]:
     """What all cells of a store share: `FIXED` and the split's options, but for what the grid itself varies."""
-    first = cells[0].model_dump(mode="json")
+    first = canonical(cells[0])
     options = {
         key: value
         for key, value in first["split_options"].items()
         if key not in AXES and all(c.split_options.get(key) == cells[0].split_options[key] for c in cells)
     }
-    fixed = {
-        key: first[key] for key in FIXED if all(getattr(c, key) == getattr(cells[0], key) for c in cells)
-    }
+    same = [key for key in FIXED if len({getattr(cell, key) for cell in cells}) == 1]
+    fixed = {key: first[key] for key in same if key in first}
     return fixed | {"split_options": options}
 
 

@@ -136,9 +136,11 @@ class Store:
 
     @property
     def configs(self) -> dict[str, RunConfig]:
-        """Cell name to configuration, of all cells whose configuration is known."""
-        done = {c.name: c.config for c in self.done}
-        return done | {c.name: c.config for c in self.open if c.config is not None}
+        """Cell name to configuration, of all cells whose configuration is known, in the grid's order."""
+        known = {c.name: c.config for c in self.done}
+        known |= {c.name: c.config for c in self.open if c.config is not None}
+        names = [name for name in self.order if name in known]
+        return {name: known[name] for name in dict.fromkeys([*names, *known])}
 
 
 AnyPart = TypeVar("AnyPart", bound=Part)

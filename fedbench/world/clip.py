@@ -2,12 +2,13 @@
 
 from fedbench.clip.load import from_state_dict
 from fedbench.clip.model import FrozenCLIP
+from fedbench.clip.protocol import BackboneLoader
 from fedbench.registry import BACKBONES
 from fedbench.world.backbone import tiny_config, tiny_state_dict
 
 
 @BACKBONES.register("tiny")
-class Tiny:
+class Tiny(BackboneLoader):
     """A CLIP of 3 MB, pretrained on the built-in world (docs/model-card-tiny.md)."""
 
     def load(self) -> FrozenCLIP:

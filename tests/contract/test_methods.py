@@ -11,7 +11,7 @@ import torch
 
 from fedbench.clip.load import from_state_dict
 from fedbench.clip.model import hash_model
-from fedbench.engine.federation import Federation, Round, payload
+from fedbench.engine.federation import Federation, RoundResult
 from fedbench.engine.local import Step, losses_and_gradients
 from fedbench.errors import FedbenchError
 from fedbench.method import Batch, Method, Tensors
@@ -23,7 +23,7 @@ from tests.helpers.tinyclip import golden_clip, random_clip
 from tests.helpers.worlds import COUNTS, NAMES, FixedData, make_method, pixel_batches
 
 ALL = list(METHODS)
-TRAINED = [name for name in ALL if METHODS[name].trains]  # type: ignore[attr-defined]
+TRAINED = [name for name in ALL if METHODS[name](golden_clip(), NAMES).trains]
 QUIRKS = [(name, quirk) for name in ALL for quirk in METHODS[name].quirks]  # type: ignore[attr-defined]
 OF_THE_DRIVER = ("drop-client-5", "full-participation")
 """They need a sixth client, and a participation below one."""
@@ -78,7 +78,7 @@ class History:
 
     fed: Federation
     start: Tensors
-    rounds: list[Round]
+    rounds: list[RoundResult]
     states: list[Tensors]
     scores: list[torch.Tensor]
 
@@ -178,7 +178,7 @@ def test_clients_that_stay_away_keep_what_is_theirs(name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_only_the_shared_tensors_leave_a_client_and_the_payload_counts_them(name):
     known, method = history(name), history(name).fed.method
-    sizes = payload(method)
+    sizes = method.payload
     for round_ in known.rounds:
         assert set(round_.uploads) == set(method.shared)
         assert sum(x[0].numel() for x in round_.uploads.values()) == sizes["shared"]
@@ -204,7 +204,7 @@ def test_the_server_learns_from_uploads_alone(name):
 
 @pytest.mark.parametrize("name", [name for name in ALL if name in SHARED_ON_VIT_B_16])
 def test_payload_on_vit_b_16_is_the_specifications(name):
-    assert payload(METHODS[name](vit_b_16(), NAMES))["shared"] == SHARED_ON_VIT_B_16[name]
+    assert METHODS[name](vit_b_16(), NAMES).payload["shared"] == SHARED_ON_VIT_B_16[name]
 
 
 # -- reproducibility -----------------------------------------------------------------------------------------

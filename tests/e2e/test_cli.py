@@ -110,7 +110,7 @@ def test_flags_reach_the_configuration(bench: Bench) -> None:
     assert (config["hyper"]["mu"], config["hyper"]["lr"], config["quirks"]) == (
         2.0,
         0.1,
-        ["placeholder-anchor"],
+        {"method": ["placeholder-anchor"], "split": [], "dataset": [], "engine": []},
     )
     expected = {
         "local_epochs": 3,

@@ -41,7 +41,7 @@ def test_the_twin_runs_offline(tmp_path: Path, cache: Path, protocol: str) -> No
     found = records(out)
     assert {r["config"]["method"] for r in found} == {"CLIP", "PromptFL"}
     assert all(r["protocol"]["columns"] == columns for r in found)
-    assert all(r["config"]["quirks"] == [] for r in found)
+    assert all(not any(r["config"]["quirks"].values()) for r in found)
     names = {tuple(r["protocol"]["client_names"]) for r in found}
     if protocol == "leave-one-domain-out":
         assert names == {
@@ -63,7 +63,10 @@ def test_released_switches_the_suites_quirks_on(tmp_path: Path, cache: Path) -> 
     done = bench(*words, "--released", out=out, cache=cache)
     assert done.returncode == 0, done.stderr
     quirks = {r["config"]["method"]: r["config"]["quirks"] for r in records(out)}
-    assert quirks == {"CLIP": ["round-zero-all"], "PromptFL": ["momentum-leak", "round-zero-all"]}
+    assert {m: (q["method"], q["engine"]) for m, q in quirks.items()} == {
+        "CLIP": ([], ["round-zero-all"]),
+        "PromptFL": (["momentum-leak"], ["round-zero-all"]),
+    }
     assert "round-zero-all" in done.stdout
     dry = bench(*words, "--dry-run", out=tmp_path / "other", cache=cache)
     assert "2 cells" in dry.stdout

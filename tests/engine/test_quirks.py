@@ -12,7 +12,7 @@ import torch
 import torchvision.transforms as T
 from PIL import Image as PILImage
 
-from fedbench.config import RunConfig, Runtime
+from fedbench.config import Quirks, RunConfig, Runtime
 from fedbench.engine import run_cell
 from fedbench.engine.cell import make_task
 from fedbench.engine.transforms import legacy_view
@@ -59,13 +59,15 @@ def accuracy(journal: list[dict], column: str) -> float:
 def test_unordered_names_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
     record, plain = run(tmp_path, cache, **LODO)
     assert record["protocol"]["client_names"] == ["sketch", "negative", "flat"]
-    _, mixed = run(tmp_path, cache, **LODO, quirks=("unordered-classnames",))
+    _, mixed = run(tmp_path, cache, **LODO, quirks=Quirks(split=("unordered-classnames",)))
     assert accuracy(plain, "target") > 40
     assert accuracy(mixed, "target") < 20, "of forty classes, few keep their place"
 
 
 def test_mismatched_labels_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
-    (_, plain), (_, mixed) = (run(tmp_path, cache, **SKEW, quirks=q) for q in ((), ("mismatched-labels",)))
+    (_, plain), (_, mixed) = (
+        run(tmp_path, cache, **SKEW, quirks=q) for q in (Quirks(), Quirks(split=("mismatched-labels",)))
+    )
     assert accuracy(plain, "local") > 30
     assert accuracy(mixed, "local") < 15
 
@@ -74,7 +76,7 @@ def test_everyone_trains_in_round_zero_only(tmp_path: Path, cache: Path) -> None
     changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 10, "shots": 1},
                "rounds": 3, "participation": 0.2, "evaluate_every": 3}  # fmt: skip
     (_, plain), (_, all_first) = (
-        run(tmp_path, cache, **changes, quirks=q) for q in ((), ("round-zero-all",))
+        run(tmp_path, cache, **changes, quirks=q) for q in (Quirks(), Quirks(engine=("round-zero-all",)))
     )
     assert [len(line["participants"]) for line in plain] == [0, 2, 2, 2]
     assert [len(line["participants"]) for line in all_first] == [0, 10, 2, 2]
@@ -101,7 +103,7 @@ def test_names_in_the_order_of_a_set_differ_between_processes() -> None:
 
 
 def test_the_order_of_a_processs_set_is_noted_and_kept() -> None:
-    quirks = ("unordered-classnames-per-process",)
+    quirks = Quirks(split=("unordered-classnames-per-process",))
     config = RunConfig(method="CLIP", dataset="shapes", backbone="tiny", **LODO, quirks=quirks)
     task = make_task(config, Runtime())
     assert task.notes[-1] == "class names in the order of a process's set, which task.json has"
@@ -115,7 +117,10 @@ def test_a_cell_hands_its_dataset_the_datasets_quirk(tmp_path: Path) -> None:
     runtime = Runtime(data_root=tmp_path, allow_missing=True)
 
     def trained(*quirks: str) -> list[set[str]]:
-        tasks = (make_task(RunConfig(**base, seed=seed, quirks=quirks), runtime) for seed in (1, 2, 3))
+        tasks = (
+            make_task(RunConfig(**base, seed=seed, quirks=Quirks(dataset=quirks)), runtime)
+            for seed in (1, 2, 3)
+        )
         return [{i.key for client in task.clients for i in client.train} for task in tasks]
 
     fixed, plain = trained("fixed-shots"), trained()
@@ -125,7 +130,9 @@ def test_a_cell_hands_its_dataset_the_datasets_quirk(tmp_path: Path) -> None:
 
 def test_a_dropped_client_has_no_number_and_counts_in_no_mean(tmp_path: Path, cache: Path) -> None:
     changes = {"method": "PromptFL", "split": "class-disjoint", "split_options": {"clients": 8, "shots": 1}}
-    (_, plain), (_, dropped) = (run(tmp_path, cache, **changes, quirks=q) for q in ((), ("drop-client-5",)))
+    (_, plain), (_, dropped) = (
+        run(tmp_path, cache, **changes, quirks=q) for q in (Quirks(), Quirks(method=("drop-client-5",)))
+    )
     before, found = plain[0]["metrics"]["local"], dropped[0]["metrics"]["local"]
     assert found["clients"] == [None if k == 5 else x for k, x in enumerate(before["clients"])]
     tested = [x for x in found["clients"] if x is not None]
@@ -168,7 +175,7 @@ def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, 
         run(tmp_path, cache, **changes)
     runtime = Runtime(cache_dir=cache, data_root=tmp_path, allow_missing=True)
     losses, views = [], []
-    for number, quirks in enumerate(((), ("cifar-preprocess",))):
+    for number, quirks in enumerate((Quirks(), Quirks(dataset=("cifar-preprocess",)))):
         config = RunConfig(
             **(changes | {"backbone": "tiny", "batch_size": 4, "quirks": quirks, "local_epochs": 1})
         )
@@ -189,14 +196,16 @@ def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, 
 
 
 def test_a_cell_with_an_unknown_quirk_is_refused(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(FedbenchError, match=r"unknown quirk 'round-zero'; did you mean round-zero-all\?"):
-        run(tmp_path, cache, quirks=("round-zero",))
+    with pytest.raises(
+        FedbenchError, match=r"unknown quirk of the engine 'round-zero'; did you mean round-zero-all\?"
+    ):
+        run(tmp_path, cache, quirks=Quirks(engine=("round-zero",)))
 
 
 def test_tasks_do_not_see_the_quirks_of_others() -> None:
     base = {"method": "PromptFL", "dataset": "shapes", "backbone": "tiny", **SKEW}
     plain, others = (
         make_task(RunConfig(**base, quirks=quirks), Runtime())
-        for quirks in ((), ("momentum-leak", "round-zero-all"))
+        for quirks in (Quirks(), Quirks(method=("momentum-leak",), engine=("round-zero-all",)))
     )
     assert plain.hash == others.hash

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from fedbench.engine.federation import Federation, payload
+from fedbench.engine.federation import Federation
 from fedbench.engine.local import Step, losses_and_gradients
 from fedbench.method import Method, Tensors
 from fedbench.reference import PlainCLIP, run_plain
@@ -89,4 +89,4 @@ def vit_b_16() -> Any:
 
 def sizes(name: str, **switches: Any) -> dict[str, int]:
     """Trainable, shared and personal numbers on ViT-B/16."""
-    return payload(METHODS[name](vit_b_16(), NAMES, **switches))
+    return METHODS[name](vit_b_16(), NAMES, **switches).payload

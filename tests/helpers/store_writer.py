@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedbench.config import SCHEMA, RunConfig
+from fedbench.config import SCHEMA, Quirks, RunConfig
 
 Rounds = Sequence[Mapping[str, float | Sequence[float]]]
 """Metric to mean, or to the clients' numbers, for rounds 0, 1, ...; empty: a round that was not evaluated."""
 
 
 def config(method: str = "PromptFL", dataset: str = "shapes", seed: int = 1, **changes: Any) -> RunConfig:
+    """A configuration; `quirks` given as names are the method's."""
+    if isinstance(changes.get("quirks"), tuple):
+        changes["quirks"] = Quirks(method=changes["quirks"])
     values = {"backbone": "tiny", "rounds": 2, "split_options": {"shots": 16}} | changes
     return RunConfig(method=method, dataset=dataset, seed=seed, **values)
 

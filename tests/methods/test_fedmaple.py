@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedbench.clip.deep import DeepTokens
-from fedbench.engine.federation import Federation, payload
+from fedbench.engine.federation import Federation
 from fedbench.errors import FedbenchError
 from fedbench.methods.fedmaple import REST, FedMaPLe
 from fedbench.reference import PlainCLIP, run_plain
@@ -85,7 +85,7 @@ def test_two_rounds_equal_the_plain_path(clip, hyper):
 @pytest.mark.parametrize(("depth", "count"), [(None, 3_555_072), (3, 1_185_024), (1, 395_008)])
 def test_sizes_on_vit_b16(depth, count):
     method = FedMaPLe(sizes(), NAMES, hyper={"depth": depth})
-    assert payload(method) == {"trainable": count, "shared": count, "personal": 0}
+    assert method.payload == {"trainable": count, "shared": count, "personal": 0}
 
 
 def test_default_depth_and_number_of_official_tensors():
@@ -105,7 +105,7 @@ def test_couplings_beyond_the_image_tower_are_sent_and_never_trained():
     method = FedMaPLe(sizes(3, 6), NAMES, hyper={"depth": 5})
     begun = method.init(torch.Generator())
     assert [len(begun[n]) for n in ("deep", "deep_weight", "idle_weight")] == [4, 2, 2]
-    assert payload(method)["shared"] == 5 * (2 * 512 + 512 * 768 + 768)
+    assert method.payload["shared"] == 5 * (2 * 512 + 512 * 768 + 768)
     fed = federation(make(random_clip(layers=2, text_layers=4), depth=4))
     first = dict(fed.server)
     fed.run_round(0)
@@ -225,7 +225,7 @@ def test_half_casts_round_the_learned_tokens_at_use():
 def test_context_only_average_leaves_the_rest_with_the_last_client():
     clip = golden_clip("federated")
     fed = federation(make(clip, quirks=["context-only-average"]))
-    assert payload(fed.method)["shared"] == 2 * 64
+    assert fed.method.payload["shared"] == 2 * 64
     for r in range(2):
         uploads = fed.run_round(r).uploads
         assert list(uploads) == ["context"]

@@ -97,7 +97,7 @@ def test_any_number_of_clients_at_once_gives_the_same_bits(clip, quirks):
 @pytest.mark.parametrize(("ot", "share"), [("COT", 0.8), ("COT", 1.0), ("Sinkhorn", 1.0)])
 def test_each_plan_is_the_papers_iteration(ot, share):
     method, sim = make(ot=ot, top_percent=share), similarities()
-    plan, _ = method.plan(sim)
+    plan, _ = method.transport().plan(sim)
     for c in range(3):
         for image in range(4):
             expected = solved(sim[0, :, c, image].double().numpy().T, capped=ot == "COT", share=share)
@@ -105,7 +105,7 @@ def test_each_plan_is_the_papers_iteration(ot, share):
 
 
 def test_capped_plans_give_each_prompt_its_share_and_leave_patches_aside():
-    plan, _ = make(top_percent=0.8).plan(similarities())
+    plan, _ = make(top_percent=0.8).transport().plan(similarities())
     patches = plan.sum(1)  # (clients, classes, images, patches)
     torch.testing.assert_close(plan.sum(-1), torch.full(plan.shape[:-1], 0.4))
     assert (patches <= 1 / 16 + 1e-3).all()
@@ -113,7 +113,7 @@ def test_capped_plans_give_each_prompt_its_share_and_leave_patches_aside():
 
 
 def test_balanced_plans_use_every_patch():
-    plan, _ = make(ot="Sinkhorn").plan(similarities())
+    plan, _ = make(ot="Sinkhorn").transport().plan(similarities())
     torch.testing.assert_close(plan.sum(-1), torch.full(plan.shape[:-1], 0.5))
     torch.testing.assert_close(plan.sum(1), torch.full(plan[:, 0].shape, 1 / 16), atol=1e-3, rtol=0)
 
@@ -121,7 +121,7 @@ def test_balanced_plans_use_every_patch():
 @pytest.mark.parametrize("ot", ["COT", "Sinkhorn"])
 def test_a_small_eps_does_not_underflow(ot):
     sim = similarities() - 0.5  # K is as small as e^-130, which is 0 in float32
-    plan, _ = make(ot=ot, eps=0.01).plan(sim)
+    plan, _ = make(ot=ot, eps=0.01).transport().plan(sim)
     share = 0.8 if ot == "COT" else 1.0
     torch.testing.assert_close(plan.sum(dim=(1, 4)), torch.full((1, 3, 4), share))
     expected = solved(sim[0, :, 0, 0].double().numpy().T, capped=ot == "COT", share=share, eps=0.01)
@@ -134,9 +134,9 @@ def test_no_gradient_goes_through_the_plan():
     text, images = method.text(p, NAMES), tokens(method)
     through = torch.autograd.grad(method.scores(text, images).square().sum(), text, retain_graph=True)[0]
     sim = method.similarity(text, images)
-    held = method.clip.logit_scale * (method.plan(sim.detach())[0] * sim).sum(dim=(1, 4))
+    held = method.clip.logit_scale * (method.transport().plan(sim.detach())[0] * sim).sum(dim=(1, 4))
     torch.testing.assert_close(through, torch.autograd.grad(held.square().sum(), text)[0])
-    assert not method.plan(sim)[0].requires_grad
+    assert not method.transport().plan(sim)[0].requires_grad
 
 
 def test_the_images_own_token_is_not_used():
@@ -149,18 +149,20 @@ def test_the_images_own_token_is_not_used():
 
 def test_scores_do_not_depend_on_the_batch_except_under_batch_stop():
     sim = similarities()
-    alone, together = (make().plan(x)[0][:, :, :1, :1] for x in (sim[:, :, :1, :1], sim))
+    alone, together = (make().transport().plan(x)[0][:, :, :1, :1] for x in (sim[:, :, :1, :1], sim))
     assert torch.equal(alone, together)
     quirky = make("batch-stop")
-    assert not torch.equal(quirky.plan(sim[:, :, :1, :1])[0], quirky.plan(sim)[0][:, :, :1, :1])
+    assert not torch.equal(
+        quirky.transport().plan(sim[:, :, :1, :1])[0], quirky.transport().plan(sim)[0][:, :, :1, :1]
+    )
     # one image and one class are a batch of their own
-    assert torch.equal(quirky.plan(sim[:, :, :1, :1])[0], alone)
+    assert torch.equal(quirky.transport().plan(sim[:, :, :1, :1])[0], alone)
 
 
 def test_batch_stop_takes_equally_many_sweeps_for_all_of_a_client():
     sim = torch.cat([similarities(), similarities(seed=1) * 2])
-    own = make().plan(sim)[1]
-    shared = make("batch-stop").plan(sim)[1]
+    own = make().transport().plan(sim)[1]
+    shared = make("batch-stop").transport().plan(sim)[1]
     assert len(own.unique()) > 2
     assert all(len(client.unique()) == 1 for client in shared)
     assert shared[0].max() != shared[1].max()  # clients stop by themselves
@@ -171,8 +173,10 @@ def test_batch_stop_counts_real_images_only():
     quirky, sim = make("batch-stop"), similarities()
     padded = torch.cat([sim, similarities(images=2, seed=5) * 3], dim=3)
     valid = torch.tensor([[True] * 4 + [False] * 2])
-    assert torch.equal(quirky.plan(padded, valid)[0][:, :, :, :4], quirky.plan(sim)[0])
-    assert not torch.equal(quirky.plan(padded)[0][:, :, :, :4], quirky.plan(sim)[0])
+    assert torch.equal(
+        quirky.transport().plan(padded, valid)[0][:, :, :, :4], quirky.transport().plan(sim)[0]
+    )
+    assert not torch.equal(quirky.transport().plan(padded)[0][:, :, :, :4], quirky.transport().plan(sim)[0])
 
 
 @pytest.mark.parametrize("quirks", [(), ("batch-stop",)])

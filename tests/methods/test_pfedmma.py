@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from fedbench.clip.adapters import Adapters
-from fedbench.engine.federation import Federation, payload
+from fedbench.engine.federation import Federation
 from fedbench.errors import FedbenchError
 from fedbench.methods.clip_zeroshot import CLIP
 from fedbench.methods.pfedmma import PFedMMA
@@ -78,7 +78,7 @@ def test_two_rounds_equal_the_plain_path(clip, scaling):
 
 def test_sizes_on_vit_b16():
     method = PFedMMA(vit_b16(), NAMES)
-    assert payload(method) == {"trainable": 674_560, "shared": 8_448, "personal": 666_112}
+    assert method.payload == {"trainable": 674_560, "shared": 8_448, "personal": 666_112}
     assert method.image_input == "block:4"
     start = method.init(torch.Generator().manual_seed(0))
     assert start["text_down_weight"].shape == (8, 32, 512)
@@ -149,7 +149,7 @@ def test_adapted_blocks(layers, text_layers, hyper, first, count):
 def test_a_backbone_without_a_plain_image_tower_is_skipped_with_a_reason():
     clip = SimpleNamespace(text=vit_b16().text, image=None, name="RN50")
     assert "RN50" in PFedMMA(clip, NAMES).skip()
-    assert payload(PFedMMA(clip, NAMES))["shared"] == 8_448
+    assert PFedMMA(clip, NAMES).payload["shared"] == 8_448
 
 
 @pytest.mark.parametrize("hyper", [{"end": 13}, {"start": 13}, {"start": 6, "end": 5}, {"rank": 0}])

@@ -61,7 +61,7 @@ def test_fedotp_may_be_told_never_to_stop_early():
     draw, size = torch.Generator().manual_seed(0), method.clip.embed_dim
     text = F.normalize(torch.randn(1, 2, 2, size, generator=draw), dim=-1)
     sim = method.similarity(text, torch.randn(1, 3, 5, size, generator=draw))
-    assert (method.plan(sim)[1] == 7).all()
+    assert (method.transport().plan(sim)[1] == 7).all()
 
 
 def text(value):

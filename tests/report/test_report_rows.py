@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedbench.config import RunConfig
+from fedbench.config import Quirks, RunConfig
 from fedbench.report import tables_of
 from fedbench.report.facts import facts
 from fedbench.report.rows import rows
@@ -100,7 +100,10 @@ def test_a_quirk_of_one_dataset_splits_no_row(tmp_path: Path) -> None:
     """As `--released` sets it: the average is over both datasets, and the table says which has the quirk."""
     writer = StoreWriter(tmp_path / "run")
     rounds = [lbn(1, 1, 1), lbn(2, 2, 2)]
-    writer.done(config(dataset="oxford_pets", quirks=("fixed-shots", "momentum-leak")), rounds)
+    writer.done(
+        config(dataset="oxford_pets", quirks=Quirks(method=("momentum-leak",), dataset=("fixed-shots",))),
+        rounds,
+    )
     writer.done(config(dataset="dtd", quirks=("momentum-leak",)), rounds)
     (table,) = tables_of(writer.root)
     assert table.rows == ("PromptFL [momentum-leak]",)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fedbench.config import Quirks
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_report
 from fedbench.report.select import RULES, select
@@ -72,8 +73,8 @@ def test_unknown_rule(tmp_path: Path) -> None:
 def test_a_quirk_chooses_its_own_round_and_the_table_says_so(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path / "run")
     writer.done(config(), TRAINED)
-    writer.done(config(quirks=("best-on-test",)), TRAINED)
-    found = {c.config.quirks: select(c, "last").rounds for c in load_store(tmp_path / "run").done}
+    writer.done(config(quirks=Quirks(engine=("best-on-test",))), TRAINED)
+    found = {c.config.quirks.engine: select(c, "last").rounds for c in load_store(tmp_path / "run").done}
     assert found == {(): (7,), ("best-on-test",): (3,)}
     (path,) = write_report(tmp_path / "run", formats=["md"])
     assert (
