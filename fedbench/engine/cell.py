@@ -14,9 +14,7 @@ import torch
 
 from fedbench import clip as clip_package
 from fedbench.clip import FrozenCLIP
-from fedbench.config import RunConfig, Runtime, validated
-from fedbench.data.dataset import Dataset
-from fedbench.data.names import make_dataset
+from fedbench.config import RunConfig, Runtime
 from fedbench.engine.batches import ViewData
 from fedbench.engine.evaluate import Evaluator, summary
 from fedbench.engine.features import ViewCache
@@ -27,9 +25,9 @@ from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
 from fedbench.progress import Progress
 from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
-from fedbench.registry import METHODS, SPLITS
+from fedbench.registry import METHODS
 from fedbench.store.journal import Journal
-from fedbench.task import Task
+from fedbench.task import make_task
 
 log = logging.getLogger("fedbench")
 
@@ -121,35 +119,6 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         progress=progress,
     )
     return record(config, task, clip, method, journal.lines(), seconds=clock.seconds)
-
-
-def make_task(config: RunConfig, runtime: Runtime) -> Task:
-    """The cell's task: exactly what will run, for the check before a run too.
-
-    Raises:
-        FedbenchError: the data set is not there, or the split cannot be made of it.
-    """
-    dataset = _dataset(
-        config.dataset,
-        config.quirks.dataset,
-        root=runtime.data_root,
-        allow_missing=runtime.allow_missing,
-        folder=runtime.folders.get(config.dataset),
-    )
-    split = SPLITS[config.split]
-    options = validated(split.Options, config.split_options, where=config.split)
-    return split(options, config.quirks.split).make(dataset, seed=config.seed)
-
-
-@lru_cache(maxsize=1)
-def _dataset(
-    name: str, quirks: tuple[str, ...], *, root: Path, allow_missing: bool, folder: Path | None
-) -> Dataset:
-    """A process keeps the last data set for its next cell: listing a million files takes its time."""
-    folders = {name: folder} if folder else {}
-    dataset = make_dataset(name, root, allow_missing=allow_missing, folders=folders)
-    dataset.active_quirks = frozenset(quirks)
-    return dataset
 
 
 @lru_cache(maxsize=1)

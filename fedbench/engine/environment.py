@@ -12,6 +12,9 @@ import torch
 import fedbench
 from fedbench.clip import FrozenCLIP
 
+CODE = ("fedbench", "methods", "datasets")
+"""Folders of the checkout whose changes make a commit `-dirty`."""
+
 
 def environment(clip: FrozenCLIP) -> dict[str, Any]:
     """Machine and versions, for the record."""
@@ -30,7 +33,10 @@ def environment(clip: FrozenCLIP) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of the checkout that this code lies in; "" for an installed package, or without git."""
+    """The commit of the checkout that this code lies in, `-dirty` where its code has been changed since.
+
+    "" for an installed package, or without git.
+    """
     here = Path(__file__)
     if shutil.which("git") is None:
         return ""
@@ -41,4 +47,8 @@ def _commit() -> str:
 
     # an installed package may lie in the environment of somebody else's checkout
     ours = git("ls-files", "--error-unmatch", here.name).returncode == 0
-    return git("rev-parse", "--short", "HEAD").stdout.strip() if ours else ""
+    if not ours:
+        return ""
+    root = git("rev-parse", "--show-toplevel").stdout.strip()
+    changed = git("status", "--porcelain", "--", *(f"{root}/{folder}" for folder in CODE)).stdout.strip()
+    return git("rev-parse", "--short", "HEAD").stdout.strip() + ("-dirty" if changed else "")

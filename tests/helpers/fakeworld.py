@@ -68,7 +68,7 @@ class Dots:
     title = "Dots"
     quirks: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, root: Path, *, allow_missing: bool = False):
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Any = ()):
         if root.name == "nowhere":
             raise FedbenchError("dots: no images")
 
@@ -84,7 +84,7 @@ class Halves:
         shots: int = 16
         partition: Literal["published", "balanced"] = "published"
 
-    def __init__(self, options: "Halves.Options"):
+    def __init__(self, options: "Halves.Options", quirks: Any = ()):
         self.options = options
 
     def make(self, dataset: Dots, *, seed: int) -> None:
