@@ -140,16 +140,20 @@ FIXED = ("split", "backbone", *Training.model_fields)
 class Runtime(Frozen):
     """Where and how fast a cell runs. Nothing here changes a number."""
 
-    device: str = "cpu"
-    data_root: Path = Path("data")
-    cache_dir: Path = Path("~/.cache/fedbench")
-    memory_gib: float | None = Field(
-        default=None, gt=0, description="budget for one training step; None: from the machine"
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of a cell; by default the cores, shared by the jobs."
     )
-    clients_at_once: int | None = Field(default=None, ge=1, description="None: as many as fit the budget")
-    threads: int | None = Field(default=None, ge=1)
-    checkpoint_every: int = Field(default=5, ge=1)
-    allow_missing: bool = False
+    data_root: Path = Field(default=Path("data"), description="Folder of the data sets.")
+    cache_dir: Path = Field(default=Path("~/.cache/fedbench"), description="Folder of the feature cache.")
+    memory_gib: float | None = Field(
+        default=None, gt=0, description="Memory for a training step in GiB; by default from the machine."
+    )
+    clients_at_once: int | None = Field(
+        default=None, ge=1, description="Clients that train in one pass; None: as many as fit the memory."
+    )
+    checkpoint_every: int = Field(default=5, ge=1, description="Rounds from one checkpoint to the next.")
+    allow_missing: bool = Field(default=False, description="Go on without the images that are missing.")
     folders: dict[str, Path] = Field(default={}, description="canonical `folder-…` name to the user's folder")
     checkpoints: dict[str, Path] = Field(
         default={}, description="canonical backbone name to the user's weights file"

@@ -9,7 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column
 
 from fedbench.executors.base import Outcome
-from fedbench.grid.execute import Display
+from fedbench.grid.execute import Display, code_changes
+from fedbench.grid.planning import PlannedRun
 
 EVERY = 10.0
 """Seconds between two plain lines about a running cell."""
@@ -17,13 +18,28 @@ NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 """Names give way on a narrow terminal, so that numbers stay whole."""
 
 
-def display(console: Console, *, total: int) -> Display:
-    """The display for `total` cells that suits the console."""
+def display(*, total: int, console: Console | None = None) -> Display:
+    """The display for `total` cells that suits where the output goes: a terminal, a notebook, or a log file."""
+    console = console or Console(stderr=True)
+    if console.is_jupyter:  # a notebook shows what goes to stderr in red, and updates only its own output
+        console = Console()
     return (
         Bars(console, total=total)
         if console.is_terminal or console.is_jupyter
         else Lines(console, total=total)
     )
+
+
+def say_first(ready: PlannedRun, shown: Display) -> None:
+    """What a user must know before the first cell runs: what is kept, and what of it is old."""
+    kept = len(ready.cells) - len(ready.pending)
+    if kept:
+        shown.line(f"{kept} of {len(ready.cells)} cells have been run before")
+    left = [p for p in ready.cells if p.verb == "leave" and p.state == "failed"]
+    if left:
+        shown.line(f"{len(left)} of them failed: --retry-failed tries them again")
+    for line in code_changes(ready.cells):
+        shown.line(line)
 
 
 def finished_line(outcome: Outcome, *, number: int, total: int) -> str:

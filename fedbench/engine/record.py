@@ -3,6 +3,7 @@
 from typing import Any
 
 from fedbench.clip import FrozenCLIP
+from fedbench.code import code_of
 from fedbench.config import SCHEMA, RunConfig, canonical
 from fedbench.engine.environment import environment
 from fedbench.engine.memory import peak_bytes
@@ -62,5 +63,6 @@ def record(
         },
         "seconds": {**spent, "total": sum(spent.values())},
         "peak_bytes": peak_bytes(clip.device),
+        "code": code_of(config),
         "environment": environment(clip),
     }

@@ -4,6 +4,7 @@ import time
 import traceback
 from pathlib import Path
 
+from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Outcome
@@ -32,7 +33,7 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
         begin = time.monotonic()
         state, reason = "done", ""
         try:
-            folder.start()
+            folder.start(code_of(config))
             folder.finish(run_cell(config, runtime, folder=path, progress=progress))
         except Exception as error:
             if is_disk_full(error):

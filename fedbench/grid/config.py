@@ -24,16 +24,19 @@ class GridConfig(Training):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = "run"
-    methods: tuple[str, ...] = ()
-    datasets: tuple[str, ...] = ()
-    split: str = _RUN["split"].default
-    split_options: dict[str, Any] = {}
+    name: str = Field(default="run", description="Of the result store: `results/NAME`.")
+    methods: tuple[str, ...] = Field(default=(), description="See `bench list methods`.")
+    datasets: tuple[str, ...] = Field(default=(), description="See `bench list datasets`; or folder:PATH.")
+    split: str = Field(default=_RUN["split"].default, description="See `bench list splits`.")
+    split_options: dict[str, Any] = Field(default={}, description="Options of the split.")
     shots: tuple[int, ...] = Field(
-        default=(), description="the split's option of that name; one cell for each"
+        default=(), description="Training images of a class; several make a cell for each."
     )
-    seeds: tuple[int, ...] = (1, 2, 3)
-    backbone: str = _RUN["backbone"].default
+    seeds: tuple[int, ...] = Field(default=(1, 2, 3), description="One cell for each.")
+    backbone: str = Field(
+        default=_RUN["backbone"].default,
+        description="See `bench list backbones`; or MODEL:TAG, MODEL:PATH, MODEL:random.",
+    )
     batch_size: Annotated[int, Field(ge=1)] | Literal["shots"] = Field(  # type: ignore[assignment]
         default=_RUN["batch_size"].default,
         description="Images in one local step; 'shots': as many as the split's shots, in each cell.",
@@ -43,13 +46,16 @@ class GridConfig(Training):
     )
     quirks: tuple[str, ...] = Field(
         default=(),
-        description="'QUIRK' wherever it exists, or 'OWNER:QUIRK'; owners: methods, the split, datasets, 'engine'",
+        description="Released behaviours to switch on: QUIRK wherever it exists, or OWNER:QUIRK, where owners are "
+        "methods, the split, data sets and 'engine'; see `bench list quirks`.",
     )
     released_quirks: tuple[str, ...] = Field(
-        default=(), description="further `quirks`, of the code behind a published table: wherever they exist"
+        default=(), description="Further quirks, of the code behind a published table: wherever they exist."
     )
-    released: bool = Field(default=False, description="switch `released_quirks` on")
-    set: dict[str, Any] = Field(default={}, description="'KEY', 'METHOD.KEY' or 'SPLIT.KEY' to a value")
+    released: bool = Field(
+        default=False, description="Switch on the quirks of the released code behind the suite's table."
+    )
+    set: dict[str, Any] = Field(default={}, description="KEY, METHOD.KEY or SPLIT.KEY to a value.")
 
     @field_validator("methods", "datasets", "shots", "seeds", "quirks", "released_quirks", mode="before")
     @classmethod

@@ -1,16 +1,18 @@
 """Running the cells of a grid that are not done, and saying what became of each."""
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.executors.base import Executor, Outcome
 from fedbench.registry import EXECUTORS
-from fedbench.store.cells import Store
+from fedbench.store.cells import FINAL, Store
 
 
 class Display(Protocol):
@@ -41,26 +43,68 @@ VERBS = {
 """What a run does with a cell in each state ("wait": another process runs it, and may not end it)."""
 
 
+IDLE = ("keep", "leave")
+"""Verbs of cells that are not run."""
+
+
 @dataclass(frozen=True)
 class Planned:
-    """A cell, the state it is in, and what a run will do with it."""
+    """A cell, the state it is in, and what a run will do with it.
+
+    Attributes:
+        verb: see `VERBS`; "retry" runs a cell anew that has ended.
+        changed: the parts of a finished cell whose code is not what it was run with: "method", "engine", ...
+    """
 
     config: RunConfig
     state: str
     reason: str
     verb: str
+    changed: tuple[str, ...] = ()
+
+    @property
+    def pending(self) -> bool:
+        """Whether the cell is to be run."""
+        return self.verb not in IDLE
 
 
-def plan(cells: list[RunConfig], store: Store, *, retry_failed: bool) -> list[Planned]:
-    """What a run would do. Changes nothing on disk."""
+def plan(
+    cells: list[RunConfig], store: Store, *, retry_failed: bool = False, retry_changed: bool = False
+) -> list[Planned]:
+    """What a run would do. Changes nothing on disk.
+
+    A finished cell whose code has changed is kept unless `retry_changed`, and its change is noted; a failed one is
+    tried again, since its failure is nothing to keep.
+    """
     planned = []
     for config in cells:
-        status = store.folder(config.cell).status
+        folder = store.folder(config.cell)
+        status = folder.status
+        changed: tuple[str, ...] = ()
         verb = VERBS[status.state]
-        if retry_failed and verb == "leave":
-            verb = "retry"
-        planned.append(Planned(config, status.state, status.reason, verb))
+        if status.state in FINAL:
+            changed = changed_parts(folder.code, code_of(config))
+        retry = retry_changed or status.state != "done" if changed else retry_failed and verb == "leave"
+        planned.append(Planned(config, status.state, status.reason, "retry" if retry else verb, changed))
     return planned
+
+
+def changed_parts(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Parts of a cell whose code is not what it was."""
+    return tuple(part for part in sorted({*then, *now}) if then.get(part) != now.get(part))
+
+
+def code_changes(planned: Sequence[Planned]) -> list[str]:
+    """A line for each method with finished cells that other code made: what has changed, and the way out."""
+    groups: dict[tuple[str, tuple[str, ...]], int] = Counter(
+        (p.config.method, p.changed) for p in planned if p.changed and p.verb == "keep"
+    )
+    return [
+        f"{method}: the code of its {' and '.join(parts)} has changed since {count} "
+        f"{'cell was' if count == 1 else 'cells were'} run; the old numbers are kept and marked, "
+        "--retry-changed runs them again"
+        for (method, parts), count in groups.items()
+    ]
 
 
 def execute(
@@ -83,10 +127,12 @@ def execute(
         KeyboardInterrupt: Ctrl-C. The workers are gone then, and the same plan continues.
     """
     outcomes = {p.config.cell: Outcome(p.config.cell, p.state, p.reason, ran=False) for p in planned}
-    waiting = deque(p.config for p in planned if p.verb not in ("keep", "leave"))
+    waiting = deque(p.config for p in planned if p.pending)
     for p in planned:
         if p.verb == "retry":
             store.folder(p.config.cell).retry()
+        elif p.state == "done":
+            store.folder(p.config.cell).note_changed(p.changed)
     if not waiting:
         return list(outcomes.values())
     jobs = min(jobs, len(waiting))

@@ -32,6 +32,11 @@ def find(name: str) -> Path:
     return FOLDER / f"{name}.toml"
 
 
+def sentence(name: str) -> str:
+    """The comment at the top of a suite: what it is, in one line."""
+    return find(name).read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+
+
 def read(name: str) -> dict[str, Any]:
     """The keys of a suite, checked; `name` is the file's stem unless the suite says otherwise.
 

@@ -36,6 +36,7 @@ class CellFolder:
     def __init__(self, path: Path):
         self.path = path
         self.name = path.name
+        self._code: dict[str, str] = {}
 
     @contextmanager
     def lock(self) -> Iterator[bool]:
@@ -76,6 +77,18 @@ class CellFolder:
         return Status(state, **known)
 
     @property
+    def code(self) -> dict[str, str]:
+        """Digests of the code that a cell which has ended was run with, by part."""
+        for name in ("record.json", "status.json"):
+            code = (read_json(self.path / name) or {}).get("code")
+            if isinstance(code, dict):
+                return code
+        return {}
+
+    def note_changed(self, parts: tuple[str, ...]) -> None:
+        """Write down, or strike out, that a finished cell was run by other code than the present one."""
+
+    @property
     def config(self) -> RunConfig:
         """The cell's configuration.
 
@@ -109,12 +122,12 @@ class CellFolder:
     def mark(self, state: str, reason: str = "") -> None:
         """Write `status.json`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(
-            self.path / "status.json", {"state": state, "reason": reason, "pid": os.getpid(), "updated": now}
-        )
+        status = {"state": state, "reason": reason, "pid": os.getpid(), "updated": now}
+        write_json(self.path / "status.json", status | ({"code": self._code} if self._code else {}))
 
-    def start(self) -> None:
-        """The cell runs now; traces of earlier attempts go, its checkpoint stays."""
+    def start(self, code: dict[str, str]) -> None:
+        """The cell runs now, by this code; traces of earlier attempts go, its checkpoint stays."""
+        self._code = code
         remove_litter(self.path)
         (self.path / "error.txt").unlink(missing_ok=True)
         self.mark("running")

@@ -24,7 +24,7 @@ def run(out: Path, cells: list[RunConfig], *, retry_failed: bool = False) -> tup
     planned = plan(cells, store, retry_failed=retry_failed)
     store.add(cells)
     shown = io.StringIO()
-    with display(Console(file=shown), total=len(cells)) as lines:
+    with display(total=len(cells), console=Console(file=shown)) as lines:
         return execute(planned, store, Runtime(), jobs=1, plugins=(), display=lines), shown.getvalue()
 
 
@@ -110,7 +110,7 @@ def test_a_cell_that_another_run_finished_meanwhile_is_kept(cells: Cells, out: P
     store = Store(out, create=True)
     planned = plan(grid, store, retry_failed=False)
     run(out, grid)
-    with display(Console(file=io.StringIO()), total=1) as lines:
+    with display(total=1, console=Console(file=io.StringIO())) as lines:
         outcomes = execute(planned, store, Runtime(), jobs=1, plugins=(), display=lines)
     assert [(o.state, o.ran) for o in outcomes] == [("done", False)]
 
@@ -119,7 +119,7 @@ def test_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     shown = io.StringIO()
-    lines = display(Console(file=shown), total=1)
+    lines = display(total=1, console=Console(file=shown))
     for done in range(101):
         lines.update("cell", "rounds", done, 100)
         clock[0] += 1
@@ -130,7 +130,7 @@ def test_plain_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bars_on_a_terminal(cells: Cells) -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=120)
-    with display(console, total=2) as bars:
+    with display(total=2, console=console) as bars:
         bars.update("cell", "features", 1, 2)
         bars.update("cell", "rounds", 5, 10)
         bars.finish(Outcome("cell", "done", seconds=3.0))

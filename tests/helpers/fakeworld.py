@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 import fedbench
 from fedbench import registry
+from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError, unknown
 
@@ -122,7 +123,13 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Any
             file.write(json.dumps({"round": state["round"]}) + "\n")
         _log(f"round {config.cell} {state['round']}")
         progress("rounds", state["round"], config.rounds)
-    return {"schema": 1, "cell": config.cell, "config": config.model_dump(mode="json"), "hash": state["hash"]}
+    return {
+        "schema": 1,
+        "cell": config.cell,
+        "config": config.model_dump(mode="json"),
+        "hash": state["hash"],
+        "code": code_of(config),
+    }
 
 
 def _end_badly(config: RunConfig) -> None:

@@ -42,14 +42,14 @@ def test_states(cells: Cells, out: Path) -> None:
     folder = make(out, cells()).cells()[0]
     with folder.lock() as mine:
         assert mine
-        folder.start()
+        folder.start({})
         assert folder.status.state == "running"
         assert folder.status.pid == os.getpid()
     assert folder.status.state == "interrupted"  # nobody holds it
     folder.fail("broken", "Traceback")
     assert (folder.status.state, folder.status.reason) == ("failed", "broken")
     assert (folder.path / "error.txt").read_text() == "Traceback"
-    folder.start()
+    folder.start({})
     assert not (folder.path / "error.txt").exists()
     folder.finish({"schema": 1})
     assert folder.status.state == "done"
