@@ -78,8 +78,8 @@ def _summary(results: "list[FileResult]") -> str:
         f"{sum(len(result.checks) for result in results)} quantities of {len(compared)} files compared, "
         f"{len(missed)} files missed their tolerance"
     )
-    line += f", {len(failed)} FAILED" if failed else ""
-    return line + (f"; {len(others)} not compared for the reasons above" if others else "")
+    line += f", {len(failed)} could not be compared (FAILED)" if failed else ""
+    return line + (f"; {len(others)} of no registered method or excluded" if others else "")
 
 
 def _show(result: "FileResult") -> None:
@@ -91,10 +91,11 @@ def _show(result: "FileResult") -> None:
         _show_checks(result.checks)
     if result.overruled:
         click.echo(f"  stated in the file against its tensors, which count: {', '.join(result.overruled)}")
-    if (result.missed or result.failed) and result.ignored:
-        click.echo(f"  stated in the file and unknown to {result.method}: {', '.join(result.ignored)}")
-    if (result.missed or result.failed) and result.assumed:
-        click.echo(f"  not stated in the file, so {result.method}'s own: {', '.join(result.assumed)}")
+    if result.checks and not result.passed:  # what may be to blame
+        if result.ignored:
+            click.echo(f"  stated in the file and unknown to {result.method}: {', '.join(result.ignored)}")
+        if result.assumed:
+            click.echo(f"  not stated in the file, so {result.method}'s own: {', '.join(result.assumed)}")
     if result.left:
         click.echo(f"  not compared: {', '.join(result.left)}")
 

@@ -37,14 +37,14 @@ def numbered(keys: Iterable[str], pattern: str) -> dict[int, str]:
 
 
 def named(cls: type[Method], prefix: str, tensors: Tensors) -> dict[str, np.ndarray]:
-    """Tensors of one client (1, ...) under the authors' names; rows of one tensor are joined, and given singly too."""
+    """One client's tensors (1, ...) by the authors' names, copied; rows of one tensor are joined, and given singly."""
     found: dict[str, np.ndarray] = {}
     rows: dict[str, dict[int, np.ndarray]] = {}
     for name, x in tensors.items():
         theirs, row = official_name(cls, name)
-        key, value = f"{prefix}/{theirs}", x[0].numpy()
+        key, value = f"{prefix}/{theirs}", x[0].numpy().copy()  # training goes on in the same memory
         if row is not None:
-            rows.setdefault(key, {})[row] = found[f"{key}[{row}]"] = value.copy()
+            rows.setdefault(key, {})[row] = found[f"{key}[{row}]"] = value
         elif key in found:  # stacks that share a name follow one another
             found[key] = np.concatenate([found[key], value])
         else:

@@ -176,7 +176,9 @@ def _aggregation(file: GoldenFile, clip: FrozenCLIP, name: str) -> list[FileResu
         if key not in claimed and not key.startswith(inputs) and not key.endswith("/users")
     ]
     if left:
-        found.append(FileResult(name, left=left, reason="rules that no registered method claims"))
+        found.append(
+            FileResult(name, left=left, reason="no registered method gives a number for a part of it")
+        )
     return found or [FileResult(name, reason="it holds no quantity that can be compared", failed=True)]
 
 
