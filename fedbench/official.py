@@ -32,7 +32,8 @@ class Official:
             they number the tensors that ours is a stack of, or several of ours, one after the other.
         hyper: their hyper-parameter names to ours; equal names need no entry.
         variants: prefixes of keys in the files to switches; "" is the file's main body.
-        aggregation: rules in `aggregation.npz` that this method's `aggregate` follows, to switches.
+        aggregation: rules in `aggregation.npz` that this method's `aggregate` follows, to switches. Where a rule's name
+            there has a number, ours may have the hyper-parameter that it is: "similarity_t{temperature}".
         excluded: files of the method that are not reproduced, with the reason.
         gradients: gradients that the files record with other switches, as `<key>/<tensor>`: the key to the switches.
         noise: results that are rounding noise in the files of a stem: a pattern of their keys, and why.

@@ -77,10 +77,7 @@ class FedTV(Method):
         variants={"": Variant(quirks=AS_CODE)},
         gradients={"grad_noortho": Variant(hyper={"ortho_weight": 0.0}, quirks=AS_CODE)},
         noise={"fedtv_orthoinit": (NOISE, "B and A are orthonormal: the term's direction is noise")},
-        aggregation={
-            "similarity_t1.0": Variant(),
-            "similarity_t0.1": Variant(hyper={"similarity_temperature": 0.1}),
-        },
+        aggregation={"similarity_t{similarity_temperature}": Variant()},
         round_tolerance=1e-6,
     )
 

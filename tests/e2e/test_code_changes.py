@@ -46,7 +46,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(plugin: Path, cache: Path, **more: Any) -> fb.Results:
     grid = {"methods": ["Edited", "CLIP"], "datasets": "shapes", "backbone": "tiny", "seeds": 1, "shots": 1}
     training = {"rounds": 1, "local_epochs": 1, "views": 0, "clients": 2, "set": {"Edited.lr": 0.1}}
-    return fb.run(**{**grid, **training, "plugins": plugin, "cache_dir": cache, "out": plugin.parent / "out", **more})
+    return fb.run(
+        **{**grid, **training, "plugins": plugin, "cache_dir": cache, "out": plugin.parent / "out", **more}
+    )
 
 
 def losses(results: fb.Results) -> dict[str, float]:

@@ -82,7 +82,7 @@ def test_a_direct_configuration_and_a_cell_of_a_grid_have_one_name() -> None:
     assert RunConfig.of(method="FedPGP", dataset="shapes", backbone="tiny").cell == cell.cell
 
 
-@pytest.mark.parametrize("key", [key for key in Training.model_fields])
+@pytest.mark.parametrize("key", list(Training.model_fields))
 def test_every_knob_has_a_flag_with_its_default_and_a_sentence(key: str) -> None:
     from fedbench.commands.run import run
     from fedbench.grid.config import GridConfig
