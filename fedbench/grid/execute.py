@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,12 +69,20 @@ class Planned:
 
 
 def plan(
-    cells: list[RunConfig], store: Store, *, retry_failed: bool = False, retry_changed: bool = False
+    cells: list[RunConfig],
+    store: Store,
+    *,
+    retry_failed: bool = False,
+    retry_changed: bool = False,
+    split_hash: Callable[[RunConfig], str | None] = lambda config: None,
 ) -> list[Planned]:
     """What a run would do. Changes nothing on disk.
 
-    A finished cell whose code has changed is kept unless `retry_changed`, and its change is noted; a failed one is
-    tried again, since its failure is nothing to keep.
+    A finished cell whose code or data have changed is kept unless `retry_changed`, and its change is noted; a failed
+    one whose code has changed is tried again, since its failure is nothing to keep.
+
+    Args:
+        split_hash: of the task that the present data would give a cell; None where there is none.
     """
     planned = []
     for config in cells:
@@ -84,6 +92,8 @@ def plan(
         verb = VERBS[status.state]
         if status.state in FINAL:
             changed = changed_parts(folder.code, code_of(config))
+        if status.state == "done" and not changed and split_hash(config) not in (None, folder.split_hash):
+            changed = ("data",)
         retry = retry_changed or status.state != "done" if changed else retry_failed and verb == "leave"
         planned.append(Planned(config, status.state, status.reason, "retry" if retry else verb, changed))
     return planned
@@ -95,16 +105,22 @@ def changed_parts(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str,
 
 
 def code_changes(planned: Sequence[Planned]) -> list[str]:
-    """A line for each method with finished cells that other code made: what has changed, and the way out."""
+    """A line for each method with finished cells that other code or data made: what has changed, and the way out."""
     groups: dict[tuple[str, tuple[str, ...]], int] = Counter(
         (p.config.method, p.changed) for p in planned if p.changed and p.verb == "keep"
     )
     return [
-        f"{method}: the code of its {' and '.join(parts)} has changed since {count} "
+        f"{method}: {_named(parts)} changed since {count} "
         f"{'cell was' if count == 1 else 'cells were'} run; the old numbers are kept and marked, "
         "--retry-changed runs them again"
         for (method, parts), count in groups.items()
     ]
+
+
+def _named(parts: tuple[str, ...]) -> str:
+    if parts == ("data",):
+        return "the images or classes of its data set have"
+    return f"the code of its {' and '.join(parts)} has"
 
 
 def execute(

@@ -104,10 +104,19 @@ def planned(wish: Wish) -> PlannedRun:
     runtime = validated(Runtime, {**wish.runtime, "device": device, **files}, where="the run")
     store = Store(wish.out or Path("results") / grid.name, create=True)
     store.check(cells)
+    known: dict[str, str | None] = {}
+
+    def split_hash(config: RunConfig) -> str | None:
+        key = _task_of(config)
+        if key not in known:
+            known[key] = _present_hash(config, runtime)
+        return known[key]
+
+    retry = {"retry_failed": wish.retry_failed, "retry_changed": wish.retry_changed}
     return PlannedRun(
         grid=grid,
         store=store,
-        cells=plan(cells, store, retry_failed=wish.retry_failed, retry_changed=wish.retry_changed),
+        cells=plan(cells, store, **retry, split_hash=split_hash),
         runtime=runtime,
         plugins=wish.plugins,
         executor=wish.executor,
@@ -155,6 +164,14 @@ def conclusion(outcomes: Sequence[Outcome], store: Store) -> tuple[list[str], st
         f"{len(failed)} of {len(outcomes)} cells failed; tracebacks: {store.root}/cells/*/error.txt; "
         "run the same command with --retry-failed to try them again"
     )
+
+
+def _present_hash(config: RunConfig, runtime: Runtime) -> str | None:
+    """The split that the data of this machine would give a finished cell; None where its data are elsewhere."""
+    try:
+        return make_task(config, runtime).hash
+    except FedbenchError:
+        return None
 
 
 def _task_of(config: RunConfig) -> str:

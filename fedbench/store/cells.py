@@ -85,6 +85,12 @@ class CellFolder:
                 return code
         return {}
 
+    @property
+    def split_hash(self) -> str | None:
+        """The hash of the split that a finished cell saw."""
+        hashes = (read_json(self.path / "record.json") or {}).get("hashes", {})
+        return hashes.get("split") if isinstance(hashes, dict) else None
+
     def note_changed(self, parts: tuple[str, ...]) -> None:
         """Write down, or strike out, that a finished cell was run by other code than the present one."""
 
