@@ -5,9 +5,11 @@ from the entry-point group `fedbench.<kind>s`, through which other packages add 
 FILE.py` loads a file, whose `@METHODS.register(...)` lines then take effect.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -85,15 +87,20 @@ def load_plugin(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise FedbenchError(f"plug-in {path} does not exist")
-    spec = importlib.util.spec_from_file_location(f"fedbench_plugin_{path.stem}", path)
+    # two files of one name in two folders are two modules
+    name = f"fedbench_plugin_{path.stem}_{hashlib.sha256(bytes(path.resolve())).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FedbenchError(f"plug-in {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as `import` does: dataclasses, pickle and provenance look there
     try:
         spec.loader.exec_module(module)
     except FedbenchError:
+        del sys.modules[name]
         raise
     except Exception as error:
+        del sys.modules[name]
         raise FedbenchError(f"plug-in {path} does not import: {type(error).__name__}: {error}") from error
     return module
 
