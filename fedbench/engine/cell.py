@@ -17,10 +17,10 @@ from fedbench import quirks
 from fedbench.clip import FrozenCLIP
 from fedbench.config import SCHEMA, RunConfig, Runtime, validated
 from fedbench.data.names import make_dataset
-from fedbench.engine.batches import ViewData
+from fedbench.engine.batches import FeatureBatches
 from fedbench.engine.environment import environment
 from fedbench.engine.evaluate import Evaluator, summary
-from fedbench.engine.features import ViewCache
+from fedbench.engine.features import FeatureCache
 from fedbench.engine.federation import Federation, payload
 from fedbench.engine.memory import clients_that_fit, peak_bytes, step_bytes
 from fedbench.errors import FedbenchError, unknown
@@ -75,11 +75,10 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     reason = method.skip()
     if reason:
         raise Skipped(reason)
-    cache = ViewCache(
+    cache = FeatureCache(
         clip,
         task.dataset,
         kind=method.image_input,
-        legacy="cifar-preprocess" in task.dataset.active_quirks,
         folder=runtime.cache_dir,
         say=log.warning,
         progress=progress,
@@ -90,7 +89,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         torch.cuda.reset_peak_memory_stats(device)
 
     clock = Clock(device)
-    data = ViewData(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
+    data = FeatureBatches(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
     trains = payload(method)["trainable"] > 0
     if trains and config.participation == 1:
         clock("features", data.prepare)
@@ -123,9 +122,12 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
 def make_task(config: RunConfig, runtime: Runtime) -> Task:
     """The cell's task."""
     dataset = make_dataset(
-        config.dataset, runtime.data_root, allow_missing=runtime.allow_missing, folders=runtime.folders
+        config.dataset,
+        runtime.data_root,
+        allow_missing=runtime.allow_missing,
+        quirks=_share(config, quirks.of_dataset(config.dataset)),
+        folders=runtime.folders,
     )
-    dataset.active_quirks = frozenset(_share(config, dataset.quirks))
     split = SPLITS[config.split]
     options = validated(split.Options, config.split_options, where=config.split)  # type: ignore[attr-defined]
     return split(options, _share(config, split.quirks)).make(dataset, seed=config.seed)  # type: ignore[attr-defined]
@@ -161,7 +163,7 @@ def load_backbone(name: str, precision: str, runtime: Runtime) -> FrozenCLIP:
     return _backbone(name, precision, runtime.device, runtime.checkpoints.get(name))
 
 
-def _clients_at_once(federation: Federation, data: ViewData, runtime: Runtime) -> int:
+def _clients_at_once(federation: Federation, data: FeatureBatches, runtime: Runtime) -> int:
     if runtime.clients_at_once:
         return runtime.clients_at_once
     largest = int(federation.counts.argmax())
