@@ -29,6 +29,7 @@ from fedbench.progress import Progress
 from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
 from fedbench.registry import METHODS, SPLITS
 from fedbench.store.journal import Journal
+from fedbench.store.schema import Record
 from fedbench.task import Task
 
 log = logging.getLogger("fedbench")
@@ -55,7 +56,7 @@ class Clock:
         return result
 
 
-def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Progress) -> dict[str, Any]:
+def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Progress) -> Record:
     """Train and evaluate one cell, from its last checkpoint if there is one, and return its record (docs/store.md).
 
     Writes `task.json`, `rounds.jsonl` and `state.safetensors` into `folder`.

@@ -14,7 +14,7 @@ from fedbench.report.markdown import markdown
 from fedbench.report.select import RULES
 from fedbench.report.tables import Table, build_tables
 from fedbench.report.terminal import terminal
-from fedbench.store.read import load_store
+from fedbench.store.read import read
 
 __all__ = ["FORMATS", "PICTURES", "RULES", "tables_of", "terminal_table", "write_plots", "write_report"]
 
@@ -28,7 +28,7 @@ def tables_of(store: Path, *, select: str = "last") -> tuple[Table, ...]:
     Raises:
         FedbenchError: no store, another schema, a damaged file, no finished cell, or an impossible selection.
     """
-    return build_tables(load_store(store), select)
+    return build_tables(read(store), select)
 
 
 def write_report(

@@ -29,7 +29,7 @@ from fedbench.report.figures import (
 from fedbench.report.rows import held_out
 from fedbench.report.tables import Table
 from fedbench.report.text import heading
-from fedbench.store.read import Done
+from fedbench.store.read import Finished
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52
 LEGEND_ROW, GAP = 0.19, 0.75
@@ -102,14 +102,14 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
     return fig
 
 
-def series(cells: list[Done], column: str) -> dict[int, list[float]]:
+def series(cells: list[Finished], column: str) -> dict[int, list[float]]:
     """Round to the seeds' values in percent, for the rounds that every cell evaluated."""
     found = [{r.number: r.means[column] for r in c.rounds if column in r.means} for c in cells]
     common = set.intersection(*(set(f) for f in found)) if found else set()
     return {n: [f[n] for f in found] for n in sorted(common)}
 
 
-def _draw(axes: Axes, cells: list[Done], column: str, look: Look, row: str, *, band: float) -> None:
+def _draw(axes: Axes, cells: list[Finished], column: str, look: Look, row: str, *, band: float) -> None:
     points = series(cells, column)
     if not points:
         return
@@ -136,7 +136,7 @@ def _draw(axes: Axes, cells: list[Done], column: str, look: Look, row: str, *, b
     )
 
 
-def _handle(row: str, cells: list[Done], look: Look) -> Line2D:
+def _handle(row: str, cells: list[Finished], look: Look) -> Line2D:
     """The row's line in the legend."""
     handle = Line2D([], [], color=look.colour, linewidth=1.4, markersize=4, label=row)
     if all(c.untrained_method for c in cells):
@@ -165,7 +165,7 @@ def _alone(table: Table, dataset: str) -> str:
     return f" No scatter: the only column is {heading(columns[0])}." if len(columns) == 1 else ""
 
 
-def _seeds(panels: list[Panel], rows: Mapping[str, list[Done]]) -> str:
+def _seeds(panels: list[Panel], rows: Mapping[str, list[Finished]]) -> str:
     counts = sorted(
         {sum(held_out(c.config) == p.target for c in row) for row in rows.values() for p in panels} - {0}
     )

@@ -12,7 +12,7 @@ from fedbench.report.matrix import spreads
 from fedbench.report.rows import FEW, LAYOUT, SHOTS, flat, held_out, listed, short, shown, unique
 from fedbench.report.select import describe
 from fedbench.report.tables import Table
-from fedbench.store.read import Done
+from fedbench.store.read import Finished
 
 TRAINING = tuple(key for key in Training.model_fields if key != "precision")  # which `Computed` states
 
@@ -177,8 +177,8 @@ def _settings(table: Table, keys: Iterable[str], *, trained_only: bool = False) 
     return [text for key in unique(keys) if (text := _one_setting(table, cells, key))]
 
 
-def _one_setting(table: Table, cells: list[Done], key: str) -> str:
-    groups: dict[str, list[Done]] = defaultdict(list)
+def _one_setting(table: Table, cells: list[Finished], key: str) -> str:
+    groups: dict[str, list[Finished]] = defaultdict(list)
     for c in cells:
         groups[_setting_text(key, flat(c.config).get(key))].append(c)
     name = short(key).replace("_", " ")
@@ -244,7 +244,7 @@ def _by_key(hashes: Mapping[str, tuple[str, ...]]) -> str:
     return ", ".join(f"{key} {'/'.join(found)}" for key, found in hashes.items())
 
 
-def _doubtful(table: Table, cell: Done) -> bool:
+def _doubtful(table: Table, cell: Finished) -> bool:
     """Its clients' numbers may be under the wrong names."""
     return cell.name in table.clients and not table.clients[cell.name].sure
 

@@ -16,7 +16,7 @@ from fedbench.report.arithmetic import HM, harmonic_mean
 from fedbench.report.clients import Names, groups, merged
 from fedbench.report.rows import held_out, listed, unique
 from fedbench.report.select import Selected
-from fedbench.store.read import Done
+from fedbench.store.read import Finished
 
 AVG = "avg"
 
@@ -45,7 +45,7 @@ class Layout:
     groups: tuple[str, ...] = ()
 
     def numbers(
-        self, cells: Iterable[Done], selected: Mapping[str, Selected], names: Mapping[str, Names]
+        self, cells: Iterable[Finished], selected: Mapping[str, Selected], names: Mapping[str, Names]
     ) -> dict[str, float]:
         """One seed's numbers; nan: a cell lacks it; not there: a cell is lacking."""
         numbers: dict[str, float] = {}
@@ -71,7 +71,7 @@ class Layout:
         return {f"{column}/{domain}": means.get(domain, math.nan) for domain in self.groups}
 
 
-def layout(cells: Sequence[Done], names: Mapping[str, Names], planned: Sequence[str]) -> Layout:
+def layout(cells: Sequence[Finished], names: Mapping[str, Names], planned: Sequence[str]) -> Layout:
     """The layout of a dataset's finished cells; `planned` are the held-out domains of all its cells."""
     protocols = [c.record.protocol for c in cells]
     columns = unique(column for p in protocols for column in p.columns)

@@ -7,7 +7,7 @@ from fedbench.report.arithmetic import MISSING, Value, over_clients, over_seeds
 from fedbench.report.clients import groups
 from fedbench.report.rows import held_out
 from fedbench.report.tables import Block, Table
-from fedbench.store.read import Done
+from fedbench.store.read import Finished
 
 ALL = "*"
 """In a metric's name: over all clients, as in `target/amazon<-*`."""
@@ -46,7 +46,7 @@ def matrices(table: Table) -> list[Matrix]:
     ]
 
 
-def cells_of(table: Table, row: str, dataset: str) -> list[Done]:
+def cells_of(table: Table, row: str, dataset: str) -> list[Finished]:
     """The finished cells of a row on a dataset."""
     return [c for c in table.cells if table.labels[c.name] == row and c.config.dataset == dataset]
 

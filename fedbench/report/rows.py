@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
-from fedbench.store.read import Store
+from fedbench.store.read import Contents
 
 IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
 """Keys with a place of their own in the table."""
@@ -52,7 +52,7 @@ class Rows:
     short: Mapping[str, str]
 
 
-def rows(store: Store) -> Rows:
+def rows(store: Contents) -> Rows:
     """Label every cell of the store; labels are the same in all of its tables and figures."""
     cells = store.configs
     keys, active = _varying(cells.values()), _row_quirks(cells)
@@ -165,9 +165,9 @@ def _label(config: RunConfig, keys: tuple[str, ...], *, without: str = "") -> st
     return config.method + (f" ({', '.join(parts)})" if parts else "")
 
 
-def _method_ranks(store: Store, cells: Mapping[str, RunConfig]) -> dict[str, int]:
+def _method_ranks(store: Contents, cells: Mapping[str, RunConfig]) -> dict[str, int]:
     """The grid's order of methods; without one, methods that train nothing first, then the alphabet."""
-    static = {c.config.method for c in store.done if c.untrained_method}
+    static = {c.config.method for c in store.finished if c.untrained_method}
     alphabet = sorted({c.method for c in cells.values()}, key=lambda m: (m not in static, m.lower()))
     listed = [cells[name].method for name in store.order if name in cells]
     return {method: i for i, method in enumerate(dict.fromkeys([*listed, *alphabet]))}

@@ -22,7 +22,7 @@ from fedbench.report.clients import Names, named_clients
 from fedbench.report.layout import Layout, PerSeed, gaps, layout
 from fedbench.report.rows import Rows, held_out, listed, rows, unique
 from fedbench.report.select import Selected, check_rule, select
-from fedbench.store.read import Done, Open, Store
+from fedbench.store.read import Contents, Finished, Unfinished
 
 AVERAGE = "Average"
 
@@ -70,8 +70,8 @@ class Table:
     per_seed: Numbers
     selected: Mapping[str, Selected]
     clients: Mapping[str, Names]
-    cells: tuple[Done, ...]
-    open: tuple[Open, ...]
+    cells: tuple[Finished, ...]
+    open: tuple[Unfinished, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -102,24 +102,26 @@ class Table:
         return len({v.n for v in values if not v.missing}) > 1
 
 
-def build_tables(store: Store, rule: str = "last") -> tuple[Table, ...]:
+def build_tables(store: Contents, rule: str = "last") -> tuple[Table, ...]:
     """One table per (split, backbone) of the store.
 
     Raises:
         FedbenchError: unknown rule, a metric that the rule needs is missing, or no finished cell.
     """
     check_rule(rule)
-    if not store.done:
+    if not store.finished:
         raise FedbenchError(_nothing(store))
     labels = rows(store)
     keys = unique((c.split, c.backbone) for c in store.configs.values())
     return tuple(_table(store, labels, split, backbone, rule) for split, backbone in keys)
 
 
-def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> Table:
-    done = tuple(c for c in store.done if (c.config.split, c.config.backbone) == (split, backbone))
+def _table(store: Contents, labels: Rows, split: str, backbone: str, rule: str) -> Table:
+    done = tuple(c for c in store.finished if (c.config.split, c.config.backbone) == (split, backbone))
     unfinished = tuple(
-        c for c in store.open if c.config is None or (c.config.split, c.config.backbone) == (split, backbone)
+        c
+        for c in store.unfinished
+        if c.config is None or (c.config.split, c.config.backbone) == (split, backbone)
     )
     configs = {n: c for n, c in store.configs.items() if (c.split, c.backbone) == (split, backbone)}
     present = {labels.of[name] for name in configs}
@@ -134,7 +136,7 @@ def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> 
         if cells := [c for c in done if c.config.dataset == dataset]:
             layouts[dataset] = layout(cells, clients, planned)
 
-    def place(cell: Done) -> tuple[int, int, int, int]:
+    def place(cell: Finished) -> tuple[int, int, int, int]:
         dataset, target = cell.config.dataset, held_out(cell.config)
         domain = layouts[dataset].targets.index(target) if target else 0
         return datasets.index(dataset), names.index(labels.of[cell.name]), cell.config.seed, domain
@@ -179,9 +181,11 @@ def _target(config: RunConfig | None, dataset: str) -> str | None:
     return held_out(config) if config is not None and config.dataset == dataset else None
 
 
-def _grouped(cells: Iterable[Done], labels: Mapping[str, str]) -> dict[tuple[str, str, int], list[Done]]:
+def _grouped(
+    cells: Iterable[Finished], labels: Mapping[str, str]
+) -> dict[tuple[str, str, int], list[Finished]]:
     """(row, dataset, seed) to its cells: one for each held-out domain."""
-    found: dict[tuple[str, str, int], list[Done]] = {}
+    found: dict[tuple[str, str, int], list[Finished]] = {}
     for c in cells:
         found.setdefault((labels[c.name], c.config.dataset, c.config.seed), []).append(c)
     return found
@@ -243,10 +247,10 @@ def _average_row(datasets: list[PerSeed], metrics: tuple[str, ...], seeds: list[
     return tuple(row)
 
 
-def _nothing(store: Store) -> str:
+def _nothing(store: Contents) -> str:
     """Why there is no table."""
-    if not store.open:
+    if not store.unfinished:
         return f"{store.path} holds no cells yet: start some with `bench run`"
-    first = next((c for c in store.open if c.state == "failed"), store.open[0])
-    count = len(store.open)
+    first = next((c for c in store.unfinished if c.state == "failed"), store.unfinished[0])
+    count = len(store.unfinished)
     return f"{store.path} holds no finished cell ({count} unfinished; {first.line}): finish with `bench run`"

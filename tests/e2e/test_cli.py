@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fedbench import cli
+from fedbench.store.cells import CellFolder
 
 Bench = Callable[..., Any]
 GRID = ("run", "--methods", "Alpha,Beta", "--datasets", "dots", "--split", "halves", "--backbone", "tiny")
@@ -234,8 +235,28 @@ def test_status(bench: Bench) -> None:
     (running / "status.json").write_text('{"state": "running"}')
     lines = bench("status", "out").out.splitlines()
     assert lines[0] == "out: 4 cells: 2 failed, 1 interrupted, 1 done"
-    assert f"interrupted {running.name}  round 3 of 3" in lines
-    assert sum(line.startswith("failed      Beta-") and "ZeroDivisionError" in line for line in lines) == 2
+    assert f"interrupted  {running.name}  round 3 of 3" in lines
+    assert sum(line.startswith("failed       Beta-") and "ZeroDivisionError" in line for line in lines) == 2
+
+
+def test_status_names_a_damaged_journal_among_the_other_cells(bench: Bench) -> None:
+    bench(*SMALL)
+    (cell,) = Path("out/cells").glob("Alpha-*-s0-*")
+    (cell / "record.json").unlink()
+    (cell / "rounds.jsonl").write_text("half\n")
+    lines = bench("status", "out").out.splitlines()
+    assert lines[0] == "out: 4 cells: 3 done, 1 interrupted"
+    assert lines[1].startswith(f"interrupted  {cell.name}  {cell}/rounds.jsonl, line 1 is damaged; delete")
+
+
+def test_status_names_finished_cells_whose_code_has_changed(bench: Bench) -> None:
+    bench(*SMALL)
+    (folder,) = map(CellFolder, Path("out/cells").glob("Alpha-*-s0-*"))
+    folder.note_changed(["method", "engine"])
+    assert bench("status", "out").out.splitlines() == [
+        "out: 4 cells: 4 done",
+        f"done, code changed  {folder.name}  method, engine",
+    ]
 
 
 def test_list(bench: Bench) -> None:
@@ -277,7 +298,8 @@ def test_disk_full_and_other_system_errors_are_one_line(
 
     monkeypatch.setattr(files.os, "fsync", denied)
     result = bench(*SMALL, "--seeds", "9")
-    assert (result.code, result.err) == (1, "error: Permission denied: out\n")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert result.err.startswith("error: Permission denied: out/cells/Alpha-dots-halves-s9-")
 
 
 def test_debug_shows_the_traceback(world: None, monkeypatch: pytest.MonkeyPatch) -> None:

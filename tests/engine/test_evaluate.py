@@ -90,3 +90,9 @@ def test_a_model_that_all_clients_hold_is_tested_once(name, monkeypatch):
     seen.clear()
     evaluate(fed)
     assert sum(seen) == 3 * len(start), "and differ after a round"
+
+
+def test_a_mean_over_no_client_is_not_there():
+    found = summary({"local": np.array([np.nan, 50.0]), "novel": np.array([np.nan, np.nan])})
+    assert found["local"] == {"mean": 50.0, "clients": [None, 50.0]}
+    assert found["novel"] == {"mean": None, "clients": [None, None]}

@@ -8,7 +8,7 @@ from fedbench.config import Quirks, RunConfig
 from fedbench.report import tables_of
 from fedbench.report.facts import facts
 from fedbench.report.rows import rows
-from fedbench.store.read import load_store
+from fedbench.store.read import read
 from tests.helpers.store_writer import StoreWriter, config, lbn
 
 
@@ -16,7 +16,7 @@ def order(tmp_path: Path, *cells: RunConfig) -> tuple[str, ...]:
     writer = StoreWriter(tmp_path / "run")
     for c in cells:
         writer.done(c, [lbn(1, 1, 1), lbn(2, 2, 2), lbn(3, 3, 3)])
-    return rows(load_store(writer.root)).order
+    return rows(read(writer.root)).order
 
 
 def test_seeds_and_datasets_are_pooled(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_unfinished_variant_has_its_own_row(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path / "run")
     writer.done(config(hyper={"mu": 0.5}), [lbn(1, 1, 1), lbn(2, 2, 2)])
     writer.open(config(hyper={"mu": 1.0}), "failed", "diverged")
-    assert rows(load_store(writer.root)).order == ("PromptFL (mu=0.5)", "PromptFL (mu=1)")
+    assert rows(read(writer.root)).order == ("PromptFL (mu=0.5)", "PromptFL (mu=1)")
 
 
 def test_many_quirks_have_a_short_name_that_the_table_explains(tmp_path: Path) -> None:
