@@ -35,7 +35,7 @@ def python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.
 def test_run_shows_the_table_and_where_it_is(bench: Bench) -> None:
     result = bench(*SMALL)
     assert result.code == 0
-    assert result.out.splitlines() == ["THE TABLE", "out/report.md", "out/curves.png"]
+    assert result.out.splitlines() == ["THE TABLE", "out: report.md, curves.png"]
     lines = result.err.splitlines()
     assert [line.split()[:2] for line in lines] == [[f"[{i}/4]", "done"] for i in range(1, 5)]
     assert len(list(Path("out/cells").glob("*/record.json"))) == 4
@@ -271,10 +271,9 @@ def test_list(bench: Bench) -> None:
 
 def test_report_and_plot(bench: Bench) -> None:
     bench(*SMALL)
-    assert (
-        bench("report", "out", "--format", "md,csv", "--versus", "Alpha").out == "THE TABLE\nout/report.md\n"
-    )
-    assert bench("plot", "out").out == "out/curves.png\n"
+    words = ("report", "out", "--format", "md,csv", "--versus", "Alpha")
+    assert bench(*words).out == "THE TABLE\nout: report.md\n"
+    assert bench("plot", "out").out == "out: curves.png\n"
 
 
 def test_disk_full_and_other_system_errors_are_one_line(
