@@ -125,17 +125,18 @@ class CellFolder:
 
         Nothing is written where the note stands already, the cell is not done, or another process holds it.
         """
+        if self.status.changed == tuple(parts):
+            return
         with self.lock() as mine:
-            status = self.status
-            if mine and status.state == "done" and status.changed != tuple(parts):
+            if mine and self.status.state == "done":
                 self.mark("done", changed=parts)
 
     def retry(self) -> None:
-        """Queue the cell again if it failed, was skipped, or is done by code that is noted as changed.
+        """Queue the cell again if it failed, was skipped, or is done and noted as run by other code (`note_changed`).
 
-        Nothing happens if another process has just taken it. A failed cell resumes from its checkpoint; one of
-        changed code starts anew: its checkpoint goes before its record, so that a crash in between leaves a finished
-        cell or one without a trace of the old code's training, but never the old numbers under a new record.
+        Nothing happens if another process has just taken it. A failed cell resumes from its checkpoint. One of other
+        code starts anew: its checkpoint goes first, for it would give the old numbers a new record; until its record
+        goes too, it is finished as before.
         """
         with self.lock() as mine:
             status = self.status

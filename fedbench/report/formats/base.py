@@ -9,12 +9,10 @@ from fedbench.report.document import Document
 class Format(ABC):
     """One form of a store's tables. Its name is what `bench report --format` takes, and the ending of the file.
 
-    A new one is a file here, or in a plug-in (`bench report --plugin FILE.py --format html`):
+    A new one is a file here, or in a plug-in (`bench report STORE --plugin html.py --format html`):
 
         @FORMATS.register("html")
         class Html(Format):
-            \"\"\"A page.\"\"\"
-
             def render(self, documents):
                 return "".join(f"<h1>{escape(document.title)}</h1>..." for document in documents).encode()
     """
@@ -23,4 +21,4 @@ class Format(ABC):
 
     @abstractmethod
     def render(self, documents: Sequence[Document]) -> bytes:
-        """The whole file. The title, warnings and notes of every document must be in it."""
+        """The whole file. Whoever reads it must see every document's title, warnings and notes."""
