@@ -24,7 +24,7 @@ class Folder(FolderDataset):
     """
 
     title = "Your own folder of images (folder:PATH)"
-    citation = "The user's images."
+    bibtex = ""  # the user's own images
     size = 0
 
     def __init__(self, root: Path, *, allow_missing: bool = False, path: Path | None = None):

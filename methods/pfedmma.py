@@ -48,7 +48,7 @@ class PFedMMA(Method):
     bibtex = """@misc{ghiasvand2025pfedmma,
         author = {Ghiasvand, Sajjad and Alizadeh, Mahnoosh and Pedarsani, Ramtin},
         title = {{pFedMMA}: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models},
-        year = {2025},
+        eprint = {2507.05394}, archiveprefix = {arXiv}, year = {2025},
     }"""
     code = "pFedMMA 84197bb, trainers/pFedMMA.py, clip/model.py, clip/gsl.py"
     quirks = MOMENTUM_LEAK | {

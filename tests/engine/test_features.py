@@ -21,7 +21,7 @@ class Colours(Dataset):
     """Plain images whose colour is their number; the fingerprint can be changed."""
 
     name = "colours"
-    title = citation = ""
+    title = bibtex = ""
 
     def __init__(self, unreadable=()):
         self.classnames, self.source, self.parts = ("a", "b"), "own", {}
