@@ -2,14 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import click
 
 from fedbench.commands.fields import described, settings, value
-from fedbench.commands.show import columns as width
-from fedbench.commands.show import definitions, show_bibtex, show_section, summary, wrapped
+from fedbench.commands.show import columns, definitions, show_bibtex, show_section, summary, wrapped
 from fedbench.errors import unknown
 
 MODEL = "ViT-B-16"
@@ -36,7 +35,7 @@ def method(name: str) -> None:
     cls = METHODS[name]
     made = cls(skeleton(MODEL), ("cat", "dog"))
     sizes = made.payload
-    click.echo(f"{name}: {summary(cls)}")
+    _say(f"{name}: {summary(cls)}")
     facts = [("paper", cls.paper), ("official code", cls.code or "none"), ("source", _file(cls))]
     show_section("About", [*facts, ("image input", needs(made.image_input))])
     show_section(f"Hyper-parameters: --set {name}.KEY=VALUE", settings(cls.Hyper))
@@ -62,7 +61,7 @@ def dataset(name: str, *, root: Path | None = None) -> None:
     from fedbench.registry import DATASETS
 
     cls = DATASETS[name]
-    click.echo(f"{name}: {cls.title}")
+    _say(f"{name}: {cls.title}")
     _paragraphs(cls)
     show_section("About", ((key, text) for key, text in facts(cls, root).items() if text and key != "title"))
     show_section(f"Quirks: --quirks {name}:QUIRK", cls.quirks.items())
@@ -118,13 +117,16 @@ def quirk(name: str) -> None:
     show_section("With bench run", flags)
 
 
-def quirks() -> Iterator[tuple[str, str]]:
-    """Every quirk once, with its owners behind it; twice where two owners mean different things by it."""
+def quirks(among: Container[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Every quirk once, with its owners behind it; twice where two owners mean different things by it.
+
+    `among`: owners that count; by default all.
+    """
     from fedbench.grid.owners import everything
 
     owners: dict[tuple[str, str], list[str]] = {}
     for owner, declared in everything().items():
-        for name, text in declared.items():
+        for name, text in declared.items() if among is None or owner in among else ():
             owners.setdefault((name, text), []).append(owner)
     for (name, text), names in sorted(owners.items()):
         yield name, f"{text} ({', '.join(names)})"
@@ -139,7 +141,9 @@ def suite(name: str) -> None:
     given, path = read(name), find(name)
     head, comments = remarks(path.read_text(encoding="utf-8"))
     click.echo(f"{name}:")
-    click.echo("\n".join([*wrapped(head[0], width()), *wrapped(" ".join(head[1:]), width())]).rstrip())
+    for paragraph in (" ".join(head[:1]), " ".join(head[1:])):
+        if paragraph:
+            _say(paragraph)
     cells = expand(GridConfig(**given))
     show_section(
         "About", [("source", str(path)), ("cells", f"{len(cells)}: `bench run {name} --dry-run` names them")]
@@ -185,10 +189,17 @@ def remarks(text: str) -> tuple[list[str], dict[str, str]]:
     return head, found
 
 
+def _say(text: str) -> None:
+    """A paragraph, wrapped."""
+    click.echo("\n".join(wrapped(" ".join(text.split()), columns())))
+
+
 def _paragraphs(cls: type) -> None:
-    """A class's docstring, wrapped."""
-    paragraphs = (" ".join(text.split()) for text in inspect.cleandoc(cls.__doc__ or "").split("\n\n"))
-    click.echo("\n\n".join("\n".join(wrapped(text, width())) for text in paragraphs))
+    """A class's docstring."""
+    for number, text in enumerate(inspect.cleandoc(cls.__doc__ or "").split("\n\n")):
+        if number:
+            click.echo()
+        _say(text)
 
 
 def _bibtex(name: str, entry: str) -> None:
@@ -197,7 +208,10 @@ def _bibtex(name: str, entry: str) -> None:
 
 
 def _file(cls: type) -> str:
-    return inspect.getsourcefile(cls) or cls.__module__
+    try:
+        return inspect.getsourcefile(cls) or cls.__module__
+    except TypeError:  # of a plug-in, which is no module that Python knows by name
+        return cls.__module__
 
 
 def _shape(shape: tuple[int, ...]) -> str:

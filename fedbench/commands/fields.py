@@ -4,17 +4,11 @@ from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 NONE = "or none"
-LIMITS = {
-    annotated_types.Gt: ("above", "gt"),
-    annotated_types.Ge: ("at least", "ge"),
-    annotated_types.Lt: ("below", "lt"),
-    annotated_types.Le: ("at most", "le"),
-}
+LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 def settings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
@@ -57,6 +51,4 @@ def _allowed(annotation: Any, metadata: Iterable[Any]) -> Iterator[str]:
         for argument in arguments:
             yield from [NONE] if argument is NoneType else _allowed(argument, ())
     for limit in metadata:
-        if type(limit) in LIMITS:
-            word, attribute = LIMITS[type(limit)]
-            yield f"{word} {getattr(limit, attribute)}"
+        yield from (f"{words} {getattr(limit, key)}" for key, words in LIMITS.items() if hasattr(limit, key))
