@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedbench.engine.contract import check_logits
 from fedbench.engine.features import TEST_VIEW, ViewCache
 from fedbench.engine.federation import Federation
 from fedbench.task import Metric, Pool, Task
@@ -111,6 +112,7 @@ class Evaluator:
         for x, y in zip(images.split(size), labels.split(size), strict=True):
             shown = x.to(labels.device).expand(len(group), *x.shape)
             logits = federation.method.logits(model, shown, pool.classnames)
+            check_logits(federation.method, logits, shape=(len(group), len(x), len(pool.classnames)))
             parts.append(logits.argmax(-1) == y)  # ties go to the first class
         return torch.cat(parts, dim=1)
 
