@@ -11,7 +11,8 @@ from types import CodeType, FunctionType
 def defined(cls: type, name: str) -> str:
     """Where the class, or the nearest of its bases, defines `name`: "my_method.py:31"; "" where nothing says so."""
     for base in cls.__mro__:
-        if name in vars(base):
+        contract = inspect.isabstract(base) and base.__module__.startswith("fedbench.")
+        if name in vars(base) and not contract:
             code = _code(vars(base)[name])
             return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else _file(base)
     return _file(cls)
@@ -32,8 +33,14 @@ def innermost(error: BaseException, *classes: type) -> str:
     return ""
 
 
+def source(cls: type) -> Path | None:
+    """The file that a class was written in; None where nothing says so."""
+    return next(map(Path, _files(cls)), None)
+
+
 def _file(cls: type) -> str:
-    return next((Path(file).name for file in _files(cls)), "")
+    file = source(cls)
+    return file.name if file else ""
 
 
 def _files(cls: type) -> Iterator[str]:

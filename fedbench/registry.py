@@ -37,8 +37,8 @@ class Registry(Generic[Contract]):
             source: dotted name of the module or package whose import registers the entries.
             contract: `module:Class` that entries must inherit from.
         """
-        self.kind = kind
-        self._source, self._contract = source, contract
+        self.kind, self.contract = kind, contract
+        self._source = source
         self._entries: dict[str, type[Contract]] = {}
         self._filled = False
 
@@ -50,7 +50,7 @@ class Registry(Generic[Contract]):
         """
 
         def add(cls: Registered) -> Registered:
-            module, _, contract = self._contract.partition(":")
+            module, _, contract = self.contract.partition(":")
             base = getattr(importlib.import_module(module), contract)
             if not issubclass(cls, base):
                 raise FedbenchError(

@@ -63,8 +63,8 @@ class FedOTP(Method):
     )
 
     class Hyper(Method.Hyper):
-        """ot: capped (COT) or balanced (Sinkhorn) transport; top_percent: γ, the mass that COT moves; eps: ε;
-        thresh: mean change below which a plan rests (0: never); max_iter: most sweeps."""
+        """n_ctx: learned tokens; ot: capped (COT) or balanced (Sinkhorn) transport; top_percent: γ, the mass that COT
+        moves; eps: ε; thresh: mean change below which a plan rests (0: never); max_iter: most sweeps."""
 
         n_ctx: PositiveInt = 16
         ot: Literal["COT", "Sinkhorn"] = "COT"

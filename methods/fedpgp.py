@@ -61,7 +61,8 @@ class FedPGP(Method):
     )
 
     class Hyper(Method.Hyper):
-        """bottleneck: rank of the personal part; mu: weight of the contrastive term; temperature: its τ."""
+        """n_ctx: learned tokens; bottleneck: rank of the personal part; mu: weight of the contrastive term;
+        temperature: its τ; adaptation, positive, negative: the ablations above."""
 
         n_ctx: PositiveInt = 16
         bottleneck: PositiveInt = 8

@@ -85,8 +85,9 @@ class FedTV(Method):
     )
 
     class Hyper(Method.Hyper):
-        """bottleneck: rank of B diag(S) A; temperature: τ; fusion_hidden: size of the fusion's queries and
-        keys; similarity_temperature: τ_s of the aggregation."""
+        """n_ctx: learned tokens; bottleneck: rank of B diag(S) A; temperature: τ; fusion_hidden: size of the
+        fusion's queries and keys; similarity_temperature: τ_s of the aggregation; contrastive_weight, ortho_weight:
+        of the second and third term of the loss."""
 
         lr: PositiveFloat = 5e-3
         n_ctx: PositiveInt = 16

@@ -83,7 +83,7 @@ class PFedMMA(Method):
 
     class Hyper(Method.Hyper):
         """rank: width of the middle; scale: α; start, end: first and last adapted block, None: as above;
-        phrase: the words before the class name."""
+        phrase: the words before the class name; gradient_scaling: as above."""
 
         rank: PositiveInt = 32
         scale: PositiveFloat = 1e-3

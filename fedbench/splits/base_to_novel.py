@@ -32,9 +32,9 @@ class BaseToNovel(Split):
     class Options(Split.Options):
         """`published`: the papers' few-shot lists and class blocks; `balanced`: even ones, drawn per seed."""
 
-        clients: int = Field(default=10, ge=1)
+        clients: int = Field(default=10, ge=1, description="the classes are dealt to them")
         shots: int = Field(default=16, ge=1, description="training images per class")
-        partition: Partition = "published"
+        partition: Partition = Field(default="published", description="how classes and images are drawn")
 
     options: "BaseToNovel.Options"
     columns: ClassVar[tuple[str, ...]] = ("local", "base", "novel")

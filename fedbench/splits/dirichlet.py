@@ -30,14 +30,20 @@ class Dirichlet(Split):
     class Options(Split.Options):
         """`published` draws as the papers' code does for that run seed; `independent` from its own streams."""
 
-        scheme: Literal["labeldir", "labeldir100"] = "labeldir"
+        scheme: Literal["labeldir", "labeldir100"] = Field(
+            default="labeldir", description="labeldir100 needs superclasses"
+        )
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
-        clients: int = Field(default=100, ge=1)
+        clients: int = Field(
+            default=100, ge=1, examples=[5], description="all images are shared out among them"
+        )
         min_size: int = Field(
             default=10, ge=1, description="fewest training and fewest test images of a client"
         )
         max_tries: int = Field(default=10_000, ge=1, description="draws before labeldir gives up")
-        compat: Literal["independent", "published"] = "independent"
+        compat: Literal["independent", "published"] = Field(
+            default="independent", description="whose random draws"
+        )
 
     options: "Dirichlet.Options"
     columns: ClassVar[tuple[str, ...]] = ("local",)

@@ -30,7 +30,7 @@ class DomainLabelSkew(DomainSplit):
     class Options(Split.Options):
         """The papers have 3 clients a domain on Office-Caltech10 and 5 on DomainNet."""
 
-        clients_per_domain: int = Field(default=3, ge=1)
+        clients_per_domain: int = Field(default=3, ge=1, description="they share its images out")
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
         min_size: int = Field(
             default=2, ge=1, description="fewest training and fewest test images of a client"

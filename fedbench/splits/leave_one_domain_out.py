@@ -24,9 +24,11 @@ class LeaveOneDomainOut(DomainSplit):
     class Options(Split.Options):
         """`target_eval`: "all" tests on the target's training and test images, "test" on its test images."""
 
-        target: str = Field(description="the held-out domain")
+        target: str = Field(description="the held-out domain", examples=["sketch"])
         shots: int | None = Field(default=None, ge=1, description="training images per class; None: all")
-        target_eval: Literal["all", "test"] = "all"
+        target_eval: Literal["all", "test"] = Field(
+            default="all", description="which of the target's images are tested on"
+        )
 
     options: "LeaveOneDomainOut.Options"
     columns: ClassVar[tuple[str, ...]] = ("target",)
