@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -83,6 +84,21 @@ class Registry(Generic[Contract]):
     def __iter__(self) -> Iterator[str]:
         self._fill()
         return iter(sorted(self._entries, key=str.lower))
+
+    @property
+    def loaded(self) -> dict[str, type[Contract]]:
+        """What is registered so far; unlike the rest of this class, it imports nothing."""
+        return dict(self._entries)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """What is registered in the block is gone after it."""
+        self._fill()
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def _fill(self) -> None:
         if self._filled:

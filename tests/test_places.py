@@ -67,7 +67,7 @@ def test_definitions_are_found_through_properties_decorators_and_bases(classes):
     assert defined(str, "nothing") == ""
 
 
-def test_a_cell_says_where_in_a_plug_ins_data_set_it_failed(tmp_path):
+def test_a_cell_says_where_in_a_plug_ins_data_set_it_failed(tmp_path, plugins):
     plugin = tmp_path / "my_data.py"
     plugin.write_text(
         textwrap.dedent(
@@ -83,11 +83,8 @@ def test_a_cell_says_where_in_a_plug_ins_data_set_it_failed(tmp_path):
         )
     )
     load_plugin(plugin)
-    try:
-        dataset = DATASETS["broken-shapes"](tmp_path)
-        with pytest.raises(KeyError) as caught:
-            dataset.open("x")
-        config = RunConfig(method="CLIP", dataset="broken-shapes", backbone="ViT-B-16:random")
-        assert summary(caught.value, config) == "KeyError: 'x' (my_data.py:8; see error.txt)"
-    finally:
-        del DATASETS._entries["broken-shapes"]
+    dataset = DATASETS["broken-shapes"](tmp_path)
+    with pytest.raises(KeyError) as caught:
+        dataset.open("x")
+    config = RunConfig(method="CLIP", dataset="broken-shapes", backbone="ViT-B-16:random")
+    assert summary(caught.value, config) == "KeyError: 'x' (my_data.py:8; see error.txt)"

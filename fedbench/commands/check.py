@@ -30,15 +30,15 @@ def check(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> N
     """
     from fedbench.errors import FedbenchError
     from fedbench.registry import load_plugin
-    from fedbench.testing import examine, named, registered
+    from fedbench.testing import examine, named, plugged_in, registered
 
-    before = set(registered()) if plugins else set()
     for plugin in plugins:
         load_plugin(plugin)
-    chosen = names or tuple(dict.fromkeys(name for kind, name in registered() if (kind, name) not in before))
-    if not chosen:
+    things = plugged_in() if plugins else registered()
+    if names:
+        things = [thing for name in names for thing in named(name)]
+    if not things:
         raise FedbenchError(f"{', '.join(map(str, plugins))} registers nothing: name what is to be checked")
-    things = [thing for name in chosen for thing in named(name)]
     wrong = 0
     for kind, cls in things:
         result = examine(cls, **({"root": root} if kind == "dataset" else {}))

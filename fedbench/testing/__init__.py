@@ -9,14 +9,24 @@
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from fedbench.errors import FedbenchError, unknown
 from fedbench.registry import BACKBONES, DATASETS, EXECUTORS, METHODS, SPLITS, Registry
 from fedbench.testing.base import Problem, Result
 
-__all__ = ["KINDS", "Problem", "Result", "check", "check_and_print", "examine", "named", "registered"]
+__all__ = [
+    "KINDS",
+    "Problem",
+    "Result",
+    "check",
+    "check_and_print",
+    "examine",
+    "named",
+    "plugged_in",
+    "registered",
+]
 
 KINDS: dict[str, tuple[Registry[Any], str]] = {
     "method": (METHODS, "fedbench.testing.methods"),
@@ -72,15 +82,20 @@ def named(name: str) -> list[tuple[str, type]]:
     """
     found = [(kind, registry[name]) for kind, (registry, _) in KINDS.items() if name in registry]
     if not found:
-        raise unknown(
-            "method, split, dataset, backbone or executor", name, (known for _, known in registered())
-        )
+        known = (name for registry, _ in KINDS.values() for name in registry)
+        raise unknown("method, split, dataset, backbone or executor", name, known)
     return found
 
 
-def registered() -> Iterator[tuple[str, str]]:
-    """Kind and name of everything that is registered."""
-    return ((kind, name) for kind, (registry, _) in KINDS.items() for name in registry)
+def registered() -> list[tuple[str, type]]:
+    """Kind and class of everything that is registered."""
+    return [(kind, registry[name]) for kind, (registry, _) in KINDS.items() for name in registry]
+
+
+def plugged_in() -> list[tuple[str, type]]:
+    """Kind and class of what is registered so far and is not fedbench's own."""
+    found = ((kind, cls) for kind, (registry, _) in KINDS.items() for cls in registry.loaded.values())
+    return [(kind, cls) for kind, cls in found if not cls.__module__.startswith("fedbench.")]
 
 
 def _classes(thing: type | str) -> list[type]:

@@ -3,7 +3,7 @@
 import random
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -159,3 +159,12 @@ def some(names: Iterable[object], *, most: int = 3) -> str:
     """`a, b, c and 14 more`"""
     every: Sequence[str] = [str(name) for name in names]
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def strange_quirks(quirks: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the names of quirks and the lines that explain them."""
+    for quirk, text in quirks.items():
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", quirk):
+            yield f"the quirk '{quirk}' must be small letters, digits and hyphens"
+        if not 10 < len(text) < 160 or "\n" in text:
+            yield f"the quirk '{quirk}' is to be said in one line of 10 to 160 letters"

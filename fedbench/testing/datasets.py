@@ -10,7 +10,7 @@ from fedbench.data.dataset import Dataset, Item
 from fedbench.data.facts import on_disk
 from fedbench.data.parts import PARTS
 from fedbench.errors import FedbenchError
-from fedbench.testing.base import Checks, Result, moved_generators, run, some
+from fedbench.testing.base import Checks, Result, moved_generators, run, some, strange_quirks
 
 SOURCES = ("zhou", "official", "own", "built-in")
 
@@ -60,6 +60,7 @@ def it_says_what_it_is(trial: DatasetTrial) -> Iterator[str]:
         yield "`title` is empty: what tables call it"
     if not getattr(trial.cls, "citation", "").endswith("."):
         yield "`citation` must be a reference that ends with a full stop"
+    yield from strange_quirks(trial.cls.quirks)
     if len(trial.cls.published) not in (0, 3):
         yield "`published` must be the numbers of images in train, val and test, or be left out"
 

@@ -4,6 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Executor, Outcome
 from fedbench.executors.cell import run as run_here
-from fedbench.registry import load_plugin
+from fedbench.registry import BACKBONES, DATASETS, METHODS, SPLITS, load_plugin
 from fedbench.store.cells import CellFolder
 from fedbench.testing.base import Checks, Result, run, some
 
@@ -29,6 +30,7 @@ class Trace:
     Attributes:
         idle: whether it was ready, with nothing active and no outcomes, before the first cell.
         outcomes: of the first three cells, in the order in which they came.
+        bad: the name of the cell that breaks.
         reports: all calls of `report`.
         files: what the good cells left: lines of the journal without times, and the bytes of the state.
         expected: what they leave when they are run in this process.
@@ -37,6 +39,7 @@ class Trace:
 
     idle: bool
     outcomes: list[Outcome]
+    bad: str
     reports: list[tuple[str, str, int, int]]
     files: dict[str, Any]
     expected: dict[str, Any]
@@ -58,9 +61,11 @@ class ExecutorTrial:
     @cached_property
     def trace(self) -> Trace:
         """All that the checks look at, from one executor."""
-        load_plugin(TOYS)
-        with tempfile.TemporaryDirectory() as folder:
-            return self._trace(Path(folder))
+        with ExitStack() as stack:
+            for registry in (METHODS, DATASETS, SPLITS, BACKBONES):
+                stack.enter_context(registry.restored())
+            load_plugin(TOYS)
+            return self._trace(Path(stack.enter_context(tempfile.TemporaryDirectory())))
 
     def _trace(self, root: Path) -> Trace:
         runtime = Runtime(cache_dir=root / "cache", threads=1)
@@ -84,7 +89,7 @@ class ExecutorTrial:
         finally:
             executor.close()
         files = {config.cell: _left(root / "there" / config.cell) for config in good}
-        return Trace(idle, outcomes, reports, files, expected, running, CellFolder(path).locked)
+        return Trace(idle, outcomes, bad.cell, reports, files, expected, running, CellFolder(path).locked)
 
     def _drive(self, executor: Executor, cells: list[RunConfig], root: Path) -> list[Outcome]:
         waiting, outcomes, end = list(cells), [], time.monotonic() + self.limit
@@ -148,7 +153,7 @@ def it_is_ready_and_idle_at_first(trial: ExecutorTrial) -> Iterator[str]:
 @CHECKS.add(about="poll")
 def every_cell_has_one_outcome(trial: ExecutorTrial) -> Iterator[str]:
     found = sorted(outcome.cell for outcome in trial.trace.outcomes)
-    expected = sorted([*trial.trace.expected, _cell(end="badly").cell])
+    expected = sorted([*trial.trace.expected, trial.trace.bad])
     if found != expected:
         yield f"outcomes of {some(found)}; submitted were {some(expected)}"
 
@@ -165,8 +170,9 @@ def cells_give_the_bits_that_they_give_in_this_process(trial: ExecutorTrial) -> 
 
 @CHECKS.add(about="poll")
 def a_cell_that_breaks_is_an_outcome(trial: ExecutorTrial) -> Iterator[str]:
-    broken = [outcome for outcome in trial.trace.outcomes if outcome.cell == _cell(end="badly").cell]
-    for outcome in broken:
+    for outcome in trial.trace.outcomes:
+        if outcome.cell != trial.trace.bad:
+            continue
         if outcome.state != "failed" or "ZeroDivisionError" not in outcome.reason:
             yield f"it is '{outcome.state}' for the reason '{outcome.reason}'; hand on the outcome of cell.run"
 

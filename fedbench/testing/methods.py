@@ -17,7 +17,7 @@ from fedbench.engine.local import Step, losses_and_gradients
 from fedbench.errors import FedbenchError
 from fedbench.method import Batch, Method
 from fedbench.testing import training
-from fedbench.testing.base import Check, Checks, Result, moved_generators, run, some
+from fedbench.testing.base import Check, Checks, Result, moved_generators, run, some, strange_quirks
 from fedbench.testing.trials import MethodTrial, near, rng, scores, some_images
 from fedbench.testing.worlds import NAMES, NOVEL, random_clip, wide_clip
 
@@ -44,16 +44,15 @@ def it_says_what_it_is(trial: MethodTrial) -> Iterator[str]:
         yield "`paper` is empty: authors, title, venue, year"
     if not trial.cls.__doc__:
         yield "the class has no docstring: what it is, in one line"
-    for quirk, text in trial.cls.quirks.items():
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", quirk):
-            yield f"the quirk '{quirk}' must be small letters, digits and hyphens"
-        if not 10 < len(text) < 160 or "\n" in text:
-            yield f"the quirk '{quirk}' is to be said in one line of 10 to 160 letters"
+    yield from strange_quirks(trial.cls.quirks)
 
 
 @DECLARES.add()
 def hyper_parameters_are_complete_and_documented(trial: MethodTrial) -> Iterator[str]:
     hyper = trial.cls.Hyper
+    if needed := [key for key, info in hyper.model_fields.items() if info.is_required()]:
+        yield f"{some(needed)} has no default: give it the paper's value"
+        return
     json.dumps(complete(hyper, {}, owner=trial.name, kind="hyper-parameter"))
     told = " ".join(base.__doc__ or "" for base in hyper.__mro__ if issubclass(base, Frozen))
     for key, info in hyper.model_fields.items():

@@ -1,16 +1,16 @@
 """What every split must keep to. Nothing here imports torch."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as PILImage
 from pydantic import ValidationError
 
 from fedbench.config import complete, validated
@@ -19,44 +19,11 @@ from fedbench.errors import FedbenchError
 from fedbench.places import innermost, source
 from fedbench.registry import SPLITS, load_plugin
 from fedbench.task import Split, Task
-from fedbench.testing.base import Checks, Result, moved_generators, run, some
+from fedbench.testing.base import Checks, Result, moved_generators, run, some, strange_quirks
+from fedbench.testing.listed import Listed
 
 MANY = 10_000
 """More clients, shots or images than the listed dataset has."""
-
-
-class Listed(Dataset):
-    """A dataset that is only lists: `classes` of uneven sizes, each in all of its domains, with missing images."""
-
-    name = "listed"
-    title = "Listed"
-    citation = "None."
-    domains: tuple[str, ...] = ("photo", "sketch", "painting", "cartoon")
-
-    def __init__(
-        self, *, classes: int = 24, parts: Iterable[str] = ("train", "val", "test"), domains: bool = True
-    ):
-        self.classnames = tuple(f"class {label}" for label in range(classes))
-        self.superclasses = tuple(label // 4 for label in range(classes))
-        self.source, self.missing = "own", 3
-        self.domains = self.domains if domains else ()
-        self.parts = {
-            part: tuple(
-                Item(f"{domain}/class_{label}/{part}_{index}.jpg", label, domain)
-                for domain in self.domains or ("",)
-                for label in range(classes)
-                for index in range(count + (7 * label) % 5 if part in parts else 0)
-            )
-            for part, count in (("train", 6), ("val", 2), ("test", 4))
-        }
-
-    def open(self, item: Item) -> PILImage.Image:
-        """There are no images."""
-        raise FedbenchError("a split is made from lists; it does not open images")
-
-    def fingerprint(self, item: Item) -> str:
-        """There are no files."""
-        raise FedbenchError("a split is made from lists; it does not look at files")
 
 
 class SplitTrial:
@@ -80,7 +47,10 @@ class SplitTrial:
         """The task of one seed."""
         options = complete(self.cls.Options, self.given | changes, owner=self.name)
         split = self.cls(validated(self.cls.Options, options, where=self.name), quirks)
-        return split.make(dataset or self.dataset, seed=seed)
+        task = split.make(dataset or self.dataset, seed=seed)
+        if not isinstance(task, Task):
+            raise FedbenchError(f"`make` gives a {type(task).__name__}; give a fedbench.task.Task")
+        return task
 
     @cached_property
     def task(self) -> Task:
@@ -100,10 +70,13 @@ def examine(cls: type[Split], **settings: Any) -> Result:
 def it_says_what_it_is(trial: SplitTrial) -> Iterator[str]:
     if not trial.cls.__doc__:
         yield "the class has no docstring: what it is, in one line"
+    yield from strange_quirks(trial.cls.quirks)
     told = trial.cls.Options.__doc__ or ""
     for key, info in trial.cls.Options.model_fields.items():
         if not info.description and key not in told:
             yield f"the option '{key}' is not explained: Field(description=...)"
+        if info.is_required() and key not in trial.given:
+            yield f"the option '{key}' has no default and no example: Field(examples=[...])"
 
 
 @CHECKS.add()
@@ -139,13 +112,12 @@ def _in_another_process(trial: SplitTrial) -> bool:
 def another_process_makes_the_same_task(trial: SplitTrial) -> Iterator[str]:
     plugin = str(source(trial.cls)) if trial.cls.__module__.startswith("fedbench_plugin_") else ""
     words = [plugin or trial.cls.__module__, trial.name, json.dumps(trial.given)]
+    command = [sys.executable, "-c", "from fedbench.testing.splits import print_hash; print_hash()", *words]
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"  # which orders Python's sets of names
-    done = subprocess.run(
-        [sys.executable, "-c", "from fedbench.testing.splits import print_hash; print_hash()", *words],
-        env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        yield f"it cannot be made there: {' '.join(done.stderr.split())[-200:]}"
+        yield f"it cannot be made there: {done.stderr.strip().splitlines()[-1]}"
     elif done.stdout.split()[-1] != trial.task.hash:
         yield "its hash is another one there: never go through a set, sort or use dict.fromkeys"
 
@@ -155,6 +127,8 @@ def print_hash() -> None:
     module, name, options = sys.argv[1:]
     if module.endswith(".py"):
         load_plugin(Path(module))
+    else:
+        importlib.import_module(module)
     print(SplitTrial(SPLITS[name], options=json.loads(options)).task.hash)
 
 

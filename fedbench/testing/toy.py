@@ -64,7 +64,7 @@ class ToyDataset(Dataset):
     citation = "None."
     n_classes = len(COLOURS)
 
-    def __init__(self, root: Path, *, allow_missing: bool = False):
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Sequence[str] = ()):
         self.classnames, self.source = tuple(COLOURS), "built-in"
         self.parts: Mapping[str, tuple[Item, ...]] = {
             part: tuple(

@@ -61,6 +61,15 @@ class Undocumented(Shifted):
         riddle: float = 1.0
 
 
+class Needy(Shifted):
+    """A hyper-parameter without a value."""
+
+    class Hyper(Method.Hyper):
+        """mu: a weight."""
+
+        mu: float
+
+
 class NoJSON(Shifted):
     """A hyper-parameter that no record can hold."""
 
@@ -282,6 +291,7 @@ FAULTS = {
     Untold: ("it says what it is", "no docstring"),
     Mumbled: ("it says what it is", "'Not So' must be small letters"),
     Undocumented: ("hyper parameters are complete and documented", "'riddle' is not explained"),
+    Needy: ("hyper parameters are complete and documented", "mu has no default: give it the paper's value"),
     NoJSON: ("hyper parameters are complete and documented", "power = inf: input should be a finite number"),
     Careless: ("unknown hyper parameters and quirks are refused", "'lrx'"),
     Typo: ("phases leaks and ablations name its tensors", "unknown tensor 'onw'; did you mean own?"),

@@ -13,11 +13,11 @@ from fedbench.data.dataset import Item
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Outcome
 from fedbench.executors.in_process import InProcess
-from fedbench.registry import BACKBONES, DATASETS, SPLITS
+from fedbench.registry import BACKBONES, DATASETS, SPLITS, load_plugin
 from fedbench.splits.class_disjoint import ClassDisjoint
 from fedbench.task import Client, Metric, Pool, Split, Task
 from fedbench.testing import backbones, check, check_and_print, datasets, executors, splits
-from fedbench.testing.splits import Listed
+from fedbench.testing.listed import Listed
 
 Shapes = DATASETS["shapes"]
 Tiny = BACKBONES["tiny"]
@@ -63,6 +63,18 @@ class Silent(Turns):
         riddle: int = 1
 
 
+class Needy(Turns):
+    """Wants to know something, and gives no task."""
+
+    class Options(Turns.Options):
+        """clients: how many; place: where."""
+
+        place: str
+
+    def make(self, dataset, *, seed):
+        return None
+
+
 class Loose(Turns):
     """Takes any option."""
 
@@ -105,6 +117,7 @@ def relabelled(items, change):
 SPLIT_FAULTS = [
     (Silent, "it says what it is", "no docstring"),
     (Silent, "it says what it is", "'riddle' is not explained"),
+    (Needy, "it says what it is", "the option 'place' has no default and no example"),
     (Loose, "unknown options are refused", "an option that does not exist is accepted"),
     (Shuffled, "the task is a function of data set and seed", "it draws from random"),
     (Shuffled, "the task is a function of data set and seed", "another task the second time"),
@@ -199,6 +212,13 @@ def test_a_good_split_has_no_problems(capsys):
     assert check(Turns, dataset=Shapes(None), options={"clients": 7}) == []
 
 
+def test_what_is_no_task_is_found():
+    trial = splits.SplitTrial(Needy, options={"place": "here"})
+    assert found(splits.CHECKS, trial, "columns are metrics") == [
+        "`make` gives a NoneType; give a fedbench.task.Task"
+    ]
+
+
 def test_settings_that_end_in_another_error_or_a_broken_task_are_found():
     class Hasty(Turns):
         """Refuses nothing."""
@@ -222,9 +242,7 @@ def test_settings_that_end_in_another_error_or_a_broken_task_are_found():
     assert any(text.startswith("with no test image: the metric 'global' has no row") for text in texts)
 
 
-def test_a_task_that_depends_on_the_order_of_a_set_is_found(tmp_path):
-    from fedbench.registry import load_plugin
-
+def test_a_task_that_depends_on_the_order_of_a_set_is_found(tmp_path, plugins):
     plugin = tmp_path / "unordered.py"
     plugin.write_text(
         "from dataclasses import replace\n"
@@ -237,13 +255,10 @@ def test_a_task_that_depends_on_the_order_of_a_set_is_found(tmp_path):
         "        return replace(task, classnames=tuple(set(task.classnames)))\n"
     )
     load_plugin(plugin)
-    try:
-        trial = splits.SplitTrial(SPLITS["unordered"])
-        assert found(splits.CHECKS, trial, "another process makes the same task") == [
-            "its hash is another one there: never go through a set, sort or use dict.fromkeys"
-        ]
-    finally:
-        del SPLITS._entries["unordered"]
+    trial = splits.SplitTrial(SPLITS["unordered"])
+    assert found(splits.CHECKS, trial, "another process makes the same task") == [
+        "its hash is another one there: never go through a set, sort or use dict.fromkeys"
+    ]
 
 
 def test_a_quirk_that_makes_no_task_is_found():
