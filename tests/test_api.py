@@ -44,7 +44,9 @@ def test_importing_fedbench_costs_nothing() -> None:
 def test_a_cell_run_from_python_and_from_the_shell_is_one_cell(results: fb.Results) -> None:
     flags = ["--methods", "CLIP,PromptFL", "--datasets", "shapes", "--backbone", "tiny", "--seeds", "1,2"]
     flags += ["--shots", "1", "--clients", "2", "--rounds", "2", "--local-epochs", "1", "--views", "0"]
-    shown = CliRunner().invoke(run_command, [*flags, "--device", "cpu", "--out", str(results.root), "--dry-run"])
+    shown = CliRunner().invoke(
+        run_command, [*flags, "--device", "cpu", "--out", str(results.root), "--dry-run"]
+    )
     assert shown.output.count("keep ") == 4
     assert "4 to keep" in shown.output
 
@@ -74,7 +76,9 @@ def test_the_table_is_the_reports(results: fb.Results) -> None:
     assert list(table.index) == ["CLIP", "PromptFL"]
     assert [metric for _, metric, part in table.columns if part == "mean"] == ["local", "base", "novel", "hm"]
     frame = results.frame()
-    last = frame[(frame.method == "PromptFL") & (frame["round"] == 2) & (frame.metric == "base") & (frame.client == "")]
+    last = frame[
+        (frame.method == "PromptFL") & (frame["round"] == 2) & (frame.metric == "base") & (frame.client == "")
+    ]
     assert table.loc["PromptFL", ("shapes", "base", "mean")] == pytest.approx(last.value.mean())
     assert table.loc["PromptFL", ("shapes", "base", "std")] == pytest.approx(last.value.std(ddof=1))
     assert "<table" in results._repr_html_()
@@ -107,7 +111,7 @@ def test_a_class_is_a_method(results: fb.Results, monkeypatch: pytest.MonkeyPatc
     )
     table = found.table()
     assert (table.loc["Mine"] == table.loc["PromptFL"])[table.loc["Mine"].notna()].all()
-    with pytest.raises(FedbenchError, match="registered twice|typed into this one"):
+    with pytest.raises(FedbenchError, match=r"registered twice|typed into this one"):
         fb.plan(**{**SMALL, "methods": [type("CLIP", (Mine,), {"__module__": "__main__"})]}, jobs=2)
 
 

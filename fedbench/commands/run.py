@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fedbench.grid.planning import PlannedRun, Wish
     from fedbench.store.cells import Store
 
-IN_SUITES = ("name", "split_options", "set", "released_quirks")
-"""Keys of a grid that have no flag of their own: `--set` fills two of them."""
+IN_SUITES = ("name", "split_options", "set", "released_quirks", "plugins")
+"""Keys of a grid without a flag made from the model: `--set`, `--plugin` and the suite fill them."""
 
 DECIDED = ("device", "clients_at_once", "checkpoint_every", "folders", "checkpoints", "allow_missing")
 """Keys of the runtime without a flag, or with one that is written out below."""

@@ -159,7 +159,10 @@ class Federation:
         return shared | {name: x[list(clients)] for name, x in self.personal.items()}
 
     def _pass_on(self, clients: list[int], trained: Trained, round_: int) -> None:
-        """Under a leak, everyone holds the last-trained client's tensors; in round 0 the rest still start afresh."""
+        """Under a leak, everyone holds the last-trained client's tensors; in round 0 the rest still start afresh.
+
+        Clients train in index order, so in round 0 those after the present one have not been made yet.
+        """
         done = slice(None) if round_ > 0 else slice(0, clients[-1] + 1)
         for name in self.method.leaked:
             self.personal[name][done] = trained.tensors[name]

@@ -55,9 +55,15 @@ class GridConfig(Training):
     released: bool = Field(
         default=False, description="Switch on the quirks of the released code behind the suite's table."
     )
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        description="Python files that register the suite's own methods, data sets or splits, beside the suite.",
+    )
     set: dict[str, Any] = Field(default={}, description="KEY, METHOD.KEY or SPLIT.KEY to a value.")
 
-    @field_validator("methods", "datasets", "shots", "seeds", "quirks", "released_quirks", mode="before")
+    @field_validator(
+        "methods", "datasets", "shots", "seeds", "quirks", "released_quirks", "plugins", mode="before"
+    )
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         """Lists (TOML has no tuples) and single values become tuples; repeated entries count once."""

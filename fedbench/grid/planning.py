@@ -94,9 +94,11 @@ def planned(wish: Wish) -> PlannedRun:
     Raises:
         FedbenchError: an unknown name or key, an impossible value, or a store of another comparison.
     """
-    for plugin in wish.plugins:
+    suite = read(wish.suite) if wish.suite else {}
+    plugins = tuple(dict.fromkeys((*wish.plugins, *map(Path, suite.get("plugins", ())))))
+    for plugin in plugins:
         load_plugin(plugin)
-    grid = grid_of(wish.suite, wish.grid)
+    grid = _grid(suite, wish.grid)
     device = device_of(wish.runtime.get("device", "auto"))
     root = Path(wish.runtime.get("data_root", Runtime().data_root))
     cells = expand(grid, device=device, data_root=root)
@@ -118,18 +120,18 @@ def planned(wish: Wish) -> PlannedRun:
         store=store,
         cells=plan(cells, store, **retry, split_hash=split_hash),
         runtime=runtime,
-        plugins=wish.plugins,
+        plugins=plugins,
         executor=wish.executor,
         jobs=wish.jobs,
     )
 
 
-def grid_of(suite: str | None, given: Mapping[str, Any]) -> GridConfig:
-    """The suite, or nothing, with what is given over it."""
+def _grid(suite: dict[str, Any], given: Mapping[str, Any]) -> GridConfig:
+    """The suite's keys, or none, with what is given over them."""
     over = {key: value for key, value in given.items() if value is not None and key != "clients"}
     if given.get("clients") is not None:
         over["split_options"] = {**over.get("split_options", {}), "clients": given["clients"]}
-    return overridden(read(suite) if suite else {}, over)
+    return overridden(suite, over)
 
 
 def device_of(name: str) -> str:

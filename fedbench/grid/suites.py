@@ -49,6 +49,8 @@ def read(name: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FedbenchError(f"suite {path} is not TOML: {error}") from error
     values.setdefault("name", path.stem)
+    if isinstance(values.get("plugins"), list):
+        values["plugins"] = [str(path.parent / str(file)) for file in values["plugins"]]
     grid = validated(GridConfig, values, where=f"suite {path.name}")
     return {key: getattr(grid, key) for key in values}
 

@@ -187,6 +187,8 @@ def _step(result: FileResult, file: GoldenFile, own: set[str], compute: Callable
     try:
         ours = compute()
         result.take(compare({key: x for key, x in file.arrays.items() if key in own or key in ours}, ours))
+    except FedbenchError as error:  # several methods may want what is missing
+        result.fail(FedbenchError(f"{result.method}: {error}"))
     except Exception as error:
         result.fail(error)
     return result

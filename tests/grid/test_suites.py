@@ -1,8 +1,11 @@
 """Every shipped suite reads and expands, released or not, with the real registries and no data."""
 
+from pathlib import Path
+
 import pytest
 
 from fedbench.config import Quirks, RunConfig
+from fedbench.errors import FedbenchError
 from fedbench.grid.expand import expand
 from fedbench.grid.suites import find, names, overridden, read
 
@@ -76,3 +79,24 @@ def test_settings_of_methods_that_the_flags_took_out_go_with_them() -> None:
     assert "lr" not in overridden(suite, {"methods": ("CLIP",)}).set
     assert "lr" in overridden(suite, {"methods": ("CLIP", "CoOp")}).set
     assert cells("leave-one-domain-out-shapes", methods=("CLIP",))
+
+
+def test_a_suite_brings_its_own_plug_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedbench.grid.planning import Wish, planned
+    from fedbench.registry import METHODS
+
+    list(METHODS)
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    (tmp_path / "own.py").write_text(
+        "from fedbench.methods.promptfl import PromptFL\nfrom fedbench.registry import METHODS\n\n\n"
+        '@METHODS.register("Own")\nclass Own(PromptFL):\n    """Mine."""\n'
+    )
+    (tmp_path / "mine.toml").write_text(
+        'methods = ["Own"]\ndatasets = ["shapes"]\nbackbone = "tiny"\nplugins = ["own.py"]\n'
+    )
+    ready = planned(Wish(str(tmp_path / "mine.toml"), out=tmp_path / "out"))
+    assert {p.config.method for p in ready.cells} == {"Own"}
+    assert ready.plugins == (tmp_path / "own.py",)  # for workers
+    (tmp_path / "mine.toml").write_text('methods = ["Own"]\ndatasets = ["shapes"]\nplugins = ["none.py"]\n')
+    with pytest.raises(FedbenchError, match=r"plug-in .*none\.py does not exist"):
+        planned(Wish(str(tmp_path / "mine.toml"), out=tmp_path / "out"))
