@@ -8,8 +8,9 @@ from fedbench.data.dataset import Dataset
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
 from tests.helpers import trees
+from tests.helpers.shared import SHARED
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="module", params=[name for name in DATASETS if DATASETS[name].n_classes])
