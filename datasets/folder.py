@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from fedbench.data.dataset import Item
@@ -27,7 +28,14 @@ class Folder(FolderDataset):
     citation = "The user's images."
     size = 0
 
-    def __init__(self, root: Path, *, allow_missing: bool = False, path: Path | None = None):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        allow_missing: bool = False,
+        quirks: Collection[str] = (),
+        path: Path | None = None,
+    ):
         """Read the images below `path`; `root` is not looked at.
 
         Raises:
@@ -50,7 +58,7 @@ class Folder(FolderDataset):
         # sizes too: folders of one name with files of the same names must not share results
         content = "".join(f"{key} {(path / key).stat().st_size}\n" for key in keys)
         self.name += f"-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-        super().__init__(path.parent, allow_missing=allow_missing)
+        super().__init__(path.parent, allow_missing=allow_missing, quirks=quirks)
 
     def _find_images(self, root: Path) -> Path:
         return self.given

@@ -1,7 +1,7 @@
 """shapes: 40 compositional classes of the built-in world, drawn on the fly. A miniature; needs no files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -27,8 +27,9 @@ class Shapes(Dataset):
 
     domains = DOMAINS
 
-    def __init__(self, root: Path, *, allow_missing: bool = False):
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Collection[str] = ()):
         """Nothing is read: `root` and `allow_missing` have no effect."""
+        super().__init__(root, allow_missing=allow_missing, quirks=quirks)
         self.classnames = CLASSNAMES
         self.source = "built-in"
         self.parts = self.domain_parts("photo")

@@ -148,6 +148,4 @@ def _dataset(
 ) -> Dataset:
     """A process keeps the last data set for its next cell: listing a million files takes its time."""
     folders = {name: folder} if folder else {}
-    dataset = make_dataset(name, root, allow_missing=allow_missing, folders=folders)
-    dataset.active_quirks = frozenset(quirks)
-    return dataset
+    return make_dataset(name, root, allow_missing=allow_missing, quirks=quirks, folders=folders)

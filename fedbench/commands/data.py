@@ -98,7 +98,7 @@ def prepare(*, name: str, root: Path, plugins: tuple[Path, ...]) -> None:
     dataset = prepare(name, root)
     counts = " / ".join(str(len(dataset.parts[part])) for part in ("train", "val", "test"))
     click.echo(f"{name} is complete: {counts} images in train / val / test, split: {dataset.source}")
-    split = getattr(dataset, "split_file", "")
+    split = dataset.split_file
     if split and dataset.source != "zhou":
         click.echo(f"for the published split, put {split} (from {LIST_OF_SPLITS}) into the dataset's folder")
 

@@ -1,5 +1,6 @@
 """Datasets of small images in the python batches of CIFAR, as torchvision keeps them."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from fedbench.data import safe_pickle
-from fedbench.data.dataset import Dataset, Item
+from fedbench.data.dataset import Dataset, Item, Preparation
 from fedbench.errors import FedbenchError
 
 SIDE = 32
@@ -24,7 +25,7 @@ class BatchDataset(Dataset):
         meta: the meta file, and the key of the class names in it.
         label_key: key of the labels in a batch.
         group_key: key of the superclass labels in a batch; empty where there are none.
-        superclasses: the superclass of each class; () where there are none, -1 for a class without an image.
+        statistics: mean and standard deviation per channel, with which released code normalises.
     """
 
     classnames: tuple[str, ...]
@@ -32,24 +33,25 @@ class BatchDataset(Dataset):
     meta: ClassVar[tuple[str, str]]
     label_key: ClassVar[str]
     group_key: ClassVar[str] = ""
+    statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]]
     quirks = {
         "cifar-preprocess": "normalised with CIFAR's statistics instead of CLIP's, then resized as a tensor; the same "
         "in training and tests, no augmentation"
     }
 
-    superclasses: tuple[int, ...] = ()
-
-    def __init__(self, root: Path, *, allow_missing: bool = False):
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Collection[str] = ()):
         """Read the batches below `root`.
 
         Raises:
             FedbenchError: no folder; the meta file is missing or has other classes; a batch is damaged; a
-                batch or images are missing without `allow_missing`; no training or no test image.
+                batch or images are missing without `allow_missing`; no training or no test image; unknown quirk.
         """
+        super().__init__(root, allow_missing=allow_missing, quirks=quirks)
         self.folder = self._find(root)
         self.source = "official"
         self._check_meta()
         self._batches: dict[str, np.ndarray] = {}
+        self._fingerprints: dict[str, str] = {}
         groups: dict[int, int] = {}
         self.parts = {
             part: tuple(item for file in self.files.get(part, ()) for item in self._read(file, groups))
@@ -58,6 +60,11 @@ class BatchDataset(Dataset):
         self._count_missing(allow_missing=allow_missing)
         if self.group_key:
             self.superclasses = tuple(groups.get(label, -1) for label in range(len(self.classnames)))
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """With these statistics, under the quirk."""
+        return Preparation(*self.statistics) if self.quirk("cifar-preprocess") else None
 
     def open(self, item: Item) -> PILImage.Image:
         """The image in RGB.
@@ -72,17 +79,8 @@ class BatchDataset(Dataset):
         return PILImage.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
     def fingerprint(self, item: Item) -> str:
-        """Size and time of change of the batch that holds the image.
-
-        Raises:
-            FedbenchError: the batch is missing.
-        """
-        path = self.folder / item.key.partition("/")[0]
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise FedbenchError(f"{self.name}: batch {path} is missing; restore it") from error
-        return f"{stat.st_size}-{stat.st_mtime_ns}"
+        """Size and time of change, when it was read, of the batch that holds the image."""
+        return self._fingerprints[item.key.partition("/")[0]]
 
     def _find(self, root: Path) -> Path:
         for folder in self.image_folders:
@@ -117,6 +115,8 @@ class BatchDataset(Dataset):
         path = self.folder / file
         if not path.is_file():
             return []
+        stat = path.stat()  # before it is read: a file that changes later has another fingerprint then
+        self._fingerprints[file] = f"{stat.st_size}-{stat.st_mtime_ns}"
         content = self._load(path)
         images, labels = content.get("data"), content.get(self.label_key)
         damaged = FedbenchError(

@@ -1,7 +1,7 @@
 """The contract of data sets: labelled images in train, val and test parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +9,7 @@ from typing import ClassVar
 from PIL import Image as PILImage
 
 from fedbench.errors import FedbenchError, unknown
+from fedbench.quirks import Quirky
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,19 @@ class Item:
     domain: str = ""
 
 
-class Dataset(ABC):
+@dataclass(frozen=True)
+class Preparation:
+    """A data set's own way from image to pixels, instead of the backbone's.
+
+    Normalise each channel with `mean` and `std`, then resize the tensor; training images as test images, and
+    augment nothing.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Dataset(Quirky, ABC):
     """Images with labels, in train, val and test parts. Subclasses live in `datasets/`, one file each.
 
     The constructor reads the split and checks the files.
@@ -32,7 +45,9 @@ class Dataset(ABC):
         missing: number of items of the split whose file is absent and was left out under `allow_missing`.
         unreadable: number of items whose file is no readable image and was left out under `allow_missing`.
         domains: names of the domains in their fixed order; empty where a dataset has none.
-        active_quirks: those of its `quirks` that the cell switches on.
+        superclasses: the superclass of each class, -1 for a class without an image; () where there are none.
+        left_out: keys of the items that were left out under `allow_missing`, with the reason ("missing" or
+            "unreadable"), as far as they have names.
 
     Facts about the dataset, for `bench data` and docs/datasets.md (all but the first three may be left out):
 
@@ -42,9 +57,9 @@ class Dataset(ABC):
         published_sure: False where those counts are hearsay: then another count is a remark, no fault.
         image_folders: the image folder below the data root in each layout, preferred first; empty: no files.
         download: how to get the images, as a clause for messages.
+        split_file: name of the published split's file (CoOp's JSON); empty where there is none.
         torchvision: name of torchvision's class that downloads them, if one can.
         quirks: released behaviours on these images, to one line each.
-        statistics: mean and standard deviation per channel, where released code uses the dataset's own.
     """
 
     name: str
@@ -55,9 +70,8 @@ class Dataset(ABC):
     published_sure: ClassVar[bool] = True
     image_folders: ClassVar[tuple[str, ...]] = ()
     download: ClassVar[str] = ""
+    split_file: ClassVar[str] = ""
     torchvision: ClassVar[str] = ""
-    quirks: ClassVar[Mapping[str, str]] = {}
-    statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]] | None] = None
 
     classnames: tuple[str, ...]
     parts: Mapping[str, tuple[Item, ...]]
@@ -65,19 +79,33 @@ class Dataset(ABC):
     missing: int = 0
     unreadable: int = 0
     domains: tuple[str, ...] = ()
-    active_quirks: frozenset[str] = frozenset()
+    superclasses: tuple[int, ...] = ()
+    left_out: Mapping[str, str] = {}
 
     @abstractmethod
-    def __init__(self, root: Path, *, allow_missing: bool = False):
-        """Read the dataset below the users' data folder `root`.
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Collection[str] = ()):
+        """Read the dataset below the users' data folder `root`. Subclasses call this first.
+
+        Args:
+            allow_missing: leave out and count images that are missing or unreadable.
+            quirks: names of released behaviours to switch on.
 
         Raises:
-            FedbenchError: folder, split or images missing or unreadable: named, counted, with the way out.
+            FedbenchError: folder, split or images missing or unreadable: named, counted, with the way out;
+                unknown quirk.
         """
+        self._switch_on(quirks)
+
+    @property
+    def preparation(self) -> Preparation | None:
+        """The data set's own way to pixels, where released code has one; None: the backbone's."""
+        return None
 
     @abstractmethod
     def open(self, item: Item) -> PILImage.Image:
         """The image in RGB.
+
+        It may depend on the item, the active quirks, the code, and on nothing that `fingerprint` leaves out.
 
         Raises:
             FedbenchError: the file is missing or is no image.
@@ -85,7 +113,11 @@ class Dataset(ABC):
 
     @abstractmethod
     def fingerprint(self, item: Item) -> str:
-        """Changes with the image's content (files: size and time of change). Keys the feature cache."""
+        """Changes with the image's content, and with options that `open` looks at.
+
+        The feature cache finds features by it, by the class's code and by the active quirks. For files, size and
+        time of change are enough.
+        """
 
     def domain_parts(self, domain: str) -> Mapping[str, tuple[Item, ...]]:
         """The parts of one domain, in the order of `parts`.

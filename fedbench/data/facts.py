@@ -54,7 +54,7 @@ def facts(dataset: type[Dataset], root: Path | None = None) -> dict[str, str]:
         "classes": str(dataset.n_classes or "any"),
         "train / val / test": counts(dataset),
         "folders": ", ".join(dataset.image_folders) or "none",
-        "split file": getattr(dataset, "split_file", ""),
+        "split file": dataset.split_file,
         "prepare": "downloads" if dataset.torchvision else "says how" if dataset.image_folders else "",
     }
     if root is not None:

@@ -1,6 +1,6 @@
 """Datasets that are folders of image files: finding the folder, listing, checking and opening the images."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,19 +31,16 @@ class FolderDataset(Dataset):
     (`source == "own"`) unless overridden.
 
     Attributes:
-        split_file: name of CoOp's JSON; empty where there is none.
         size: number of images of the whole dataset, so that a split of a part of it is noticed.
-        left_out: keys of the items that were left out under `allow_missing`, with the reason ("missing" or
-            "unreadable"); images that are missing from an own split have no names.
+        left_out: as in `Dataset`; images that are missing from an own split have no names.
     """
 
-    split_file: ClassVar[str] = ""
     size: ClassVar[int]
 
     image_root: Path
     left_out: dict[str, str]
 
-    def __init__(self, root: Path, *, allow_missing: bool = False):
+    def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Collection[str] = ()):
         """Find the images below `root`, read or make the split, and check that every file is there.
 
         Images that are missing under `allow_missing` are left out of the parts and counted in `missing`;
@@ -53,8 +50,9 @@ class FolderDataset(Dataset):
         Raises:
             FedbenchError: no image folder; a damaged split file or list; a label that disagrees with the
                 image's folder; missing images without `allow_missing`; no training or no test image left; a
-                class too small for an own split.
+                class too small for an own split; unknown quirk.
         """
+        super().__init__(root, allow_missing=allow_missing, quirks=quirks)
         self.left_out = {}
         self.allow_missing = allow_missing
         self.image_root = self._find_images(root)

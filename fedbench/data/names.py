@@ -8,7 +8,7 @@ runtime.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fedbench.data.dataset import Dataset
@@ -33,7 +33,12 @@ def resolve(name: str, root: Path) -> tuple[str, Path | None]:
 
 
 def make_dataset(
-    name: str, root: Path, *, allow_missing: bool, folders: Mapping[str, Path] | None = None
+    name: str,
+    root: Path,
+    *,
+    allow_missing: bool,
+    quirks: Collection[str] = (),
+    folders: Mapping[str, Path] | None = None,
 ) -> Dataset:
     """The dataset of a user's or a canonical name.
 
@@ -42,21 +47,22 @@ def make_dataset(
             canonical name.
         root: the users' data folder.
         allow_missing: leave out and count images that are missing or unreadable.
+        quirks: names of the dataset's released behaviours to switch on.
         folders: the folders behind canonical names.
 
     Raises:
-        FedbenchError: unknown name; whatever is wrong with the images; a folder that is not what its
+        FedbenchError: unknown name or quirk; whatever is wrong with the images; a folder that is not what its
             canonical name says.
     """
     if name.startswith(f"{FOLDER}:"):
-        return _folder(_path(name, root), allow_missing=allow_missing)
+        return _folder(_path(name, root), allow_missing=allow_missing, quirks=quirks)
     if name in DATASETS or not name.startswith(f"{FOLDER}-"):
-        return DATASETS[name](root, allow_missing=allow_missing)
+        return DATASETS[name](root, allow_missing=allow_missing, quirks=quirks)
     if name not in (folders or {}):
         raise FedbenchError(
             f"dataset {name}: its folder is not known here; name it: --datasets {FOLDER}:PATH"
         )
-    dataset = _folder((folders or {})[name], allow_missing=allow_missing)
+    dataset = _folder((folders or {})[name], allow_missing=allow_missing, quirks=quirks)
     if dataset.name != name:
         raise FedbenchError(
             f"dataset {name}: the images in its folder have changed, it is {dataset.name} now; start a new "
@@ -84,5 +90,5 @@ def _path(name: str, root: Path) -> Path:
     raise FedbenchError(f"{name}: there is no folder '{given}', neither here nor below '{root}'")
 
 
-def _folder(path: Path, *, allow_missing: bool) -> Dataset:
-    return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing)  # type: ignore[call-arg]
+def _folder(path: Path, *, allow_missing: bool, quirks: Collection[str] = ()) -> Dataset:
+    return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing, quirks=quirks)  # type: ignore[call-arg]

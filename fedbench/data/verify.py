@@ -90,5 +90,5 @@ def _domain(dataset: Dataset, domain: str) -> str:
 
 
 def _examples(dataset: Dataset, reason: str, most: int = 3) -> str:
-    keys = [key for key, why in getattr(dataset, "left_out", {}).items() if why == reason]
+    keys = [key for key, why in dataset.left_out.items() if why == reason]
     return f" ({', '.join(keys[:most])}{', ...' if len(keys) > most else ''})" if keys else ""

@@ -7,23 +7,27 @@ import torch
 from torch import Tensor
 
 from fedbench.config import RunConfig
-from fedbench.engine.features import TEST_VIEW, ViewCache
+from fedbench.data.dataset import Item
+from fedbench.engine.features import TEST_VIEW, FeatureCache
 from fedbench.engine.local import Step
 from fedbench.seeds import stream
 from fedbench.task import Task
 
+HELD_BYTES = 2**30
+"""Features of an epoch that are held on the device; if there are more, each batch fetches its own."""
 
-class ViewData:
+
+class FeatureBatches:
     """Local batches of a task. Epoch e of a run reads view e of every image (modulo the number of views)."""
 
     def __init__(
-        self, task: Task, cache: ViewCache, config: RunConfig, *, epochs: int, device: torch.device | str
+        self, task: Task, cache: FeatureCache, config: RunConfig, *, epochs: int, device: torch.device | str
     ):
         """`epochs` is the number of local epochs of a round, over all phases of the method."""
         self.task, self.cache, self.config, self.device = task, cache, config, device
         self.epochs = epochs
         epochs = config.rounds * epochs
-        plain = config.views == 0 or "cifar-preprocess" in config.quirks.dataset  # which augments nothing
+        plain = config.views == 0 or task.dataset.preparation is not None  # which augments nothing
         self.views = [TEST_VIEW] if plain else list(range(min(epochs, config.views or epochs)))
 
     def prepare(self) -> None:
@@ -31,18 +35,32 @@ class ViewData:
         self.cache.ensure([item for client in self.task.clients for item in client.train], self.views)
 
     def steps(self, round_: int, clients: Sequence[int]) -> Iterator[Step]:
-        """All local steps of these clients in this round. Features and the plan go to the device once a round."""
+        """All local steps of these clients in this round. Features and the plan go to the device once an epoch."""
         items = [item for c in clients for item in self.task.clients[c].train]
         counts = [len(self.task.clients[c].train) for c in clients]
         labels = torch.tensor([item.label for item in items]).to(self.device)
         for epoch in range(self.epochs):
             number = round_ * self.epochs + epoch
-            features = self.cache.rows(items, self.views[number % len(self.views)]).to(self.device)
-            rows, valid, active = (x.to(self.device) for x in self._plan(clients, counts, number))
+            view = self.views[number % len(self.views)]
+            features = self._held(items, view)
+            plan = self._plan(clients, counts, number)
+            rows, valid, active = (x.to(self.device) for x in plan)
             for s in range(rows.shape[0]):
                 flat = rows[s].flatten()
-                images = features.index_select(0, flat).unflatten(0, rows[s].shape)  # (clients, batch, ...)
+                if features is not None:
+                    images = features.index_select(0, flat)
+                else:
+                    chosen = [items[place] for place in plan[0][s].flatten().tolist()]
+                    images = self.cache.rows(chosen, view).to(self.device)
+                images = images.unflatten(0, rows[s].shape)  # (clients, batch, ...)
                 yield Step(images, labels[flat].view_as(rows[s]), valid[s], active[s], epoch)
+
+    def _held(self, items: Sequence[Item], view: int) -> Tensor | None:
+        """The features of all items on the device; None if they are too many."""
+        self.cache.ensure(items, [view])
+        if self.cache.rows(items[:1], view).nbytes * len(items) > HELD_BYTES:
+            return None
+        return self.cache.rows(items, view).to(self.device)
 
     def _plan(
         self, clients: Sequence[int], counts: Sequence[int], epoch: int

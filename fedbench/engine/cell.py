@@ -15,9 +15,9 @@ import torch
 from fedbench import clip as clip_package
 from fedbench.clip import FrozenCLIP
 from fedbench.config import RunConfig, Runtime
-from fedbench.engine.batches import ViewData
+from fedbench.engine.batches import FeatureBatches
 from fedbench.engine.evaluate import Evaluator, summary
-from fedbench.engine.features import ViewCache
+from fedbench.engine.features import FeatureCache
 from fedbench.engine.federation import Federation
 from fedbench.engine.memory import clients_that_fit, step_bytes
 from fedbench.engine.record import record
@@ -76,11 +76,10 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
     reason = method.skip()
     if reason:
         raise Skipped(reason)
-    cache = ViewCache(
+    cache = FeatureCache(
         clip,
         task.dataset,
         kind=method.image_input,
-        legacy="cifar-preprocess" in task.dataset.active_quirks,
         folder=runtime.cache_dir,
         say=log.warning,
         progress=progress,
@@ -91,7 +90,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         torch.cuda.reset_peak_memory_stats(device)
 
     clock = Clock(device)
-    data = ViewData(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
+    data = FeatureBatches(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
     trains = method.trains
     if trains and config.participation == 1:
         clock("features", data.prepare)
@@ -132,7 +131,7 @@ def load_backbone(name: str, precision: str, runtime: Runtime) -> FrozenCLIP:
     return _backbone(name, precision, runtime.device, runtime.checkpoints.get(name))
 
 
-def _clients_at_once(federation: Federation, data: ViewData, runtime: Runtime) -> int:
+def _clients_at_once(federation: Federation, data: FeatureBatches, runtime: Runtime) -> int:
     if runtime.clients_at_once:
         return runtime.clients_at_once
     largest = int(federation.counts.argmax())

@@ -1,12 +1,12 @@
 """Evaluation of personalised models on a task's pools."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fedbench.engine.features import TEST_VIEW, ViewCache
+from fedbench.engine.features import TEST_VIEW, FeatureCache
 from fedbench.engine.federation import Federation
 from fedbench.task import Metric, Pool, Task
 
@@ -21,19 +21,28 @@ OUTSIDE_THE_TOWER = ("embedding", "tokens")
 """Image inputs behind the image tower: a pool is scored as a whole. With the others each image costs a pass."""
 
 HELD_BYTES = 2**31
-"""Test images held on the device; larger pools go there piece by piece."""
+"""Test images of a task that are held on the device; if there are more, all go there piece by piece."""
+
+PIECE_BYTES = 2**28
+"""Test images in such a piece."""
 
 
 class Evaluator:
-    """Holds the test features on the device; computes the task's metrics for a federation."""
+    """Computes the task's metrics for a federation. Holds few test images on the device, and walks many in pieces."""
 
-    def __init__(self, task: Task, cache: ViewCache, *, device: torch.device | str):
-        self.task = task
-        self.images = {name: cache.rows(pool.items, TEST_VIEW) for name, pool in task.pools.items()}
-        if sum(x.nbytes for x in self.images.values()) <= HELD_BYTES:
-            self.images = {name: x.to(device) for name, x in self.images.items()}
+    def __init__(self, task: Task, cache: FeatureCache, *, device: torch.device | str):
+        self.task, self.cache, self.device = task, cache, device
         self.labels = {
             name: torch.tensor([i.label for i in pool.items]).to(device) for name, pool in task.pools.items()
+        }
+        for pool in task.pools.values():
+            cache.ensure(pool.items, [TEST_VIEW])
+        self.one = {name: cache.rows(pool.items[:1], TEST_VIEW)[0] for name, pool in task.pools.items()}
+        size = sum(x.nbytes * len(self.labels[name]) for name, x in self.one.items())
+        self.held = {
+            name: cache.rows(pool.items, TEST_VIEW).to(device)
+            for name, pool in task.pools.items()
+            if size <= HELD_BYTES
         }
 
     @torch.no_grad()
@@ -61,56 +70,75 @@ class Evaluator:
         personal = (x for tensor, x in federation.personal.items() if tensor not in zeros)
         models = list(range(1 if all(bool((x == x[:1]).all()) for x in personal) else everyone))
         if federation.method.image_input not in OUTSIDE_THE_TOWER:
-            return self._through_the_tower(federation, name, pool, models, zeros)
-        images, labels, at_once = self.images[name], self.labels[name], federation.chunks(models)
-        size = max(
-            1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * images[0].numel() // images.shape[-1])
-        )
+            return self._through_the_tower(federation, name, models, zeros)
+        tokens = self.one[name].numel() // self.one[name].shape[-1]
+        size = max(1, LOGITS_AT_ONCE // (everyone * len(pool.classnames) * tokens))
+        return self._all(federation, name, federation.chunks(models), zeros, size=size)
+
+    def _all(
+        self, federation: Federation, name: str, groups: list[list[int]], zeros: Sequence[str], *, size: int
+    ) -> np.ndarray:
+        """The same for all images of a pool: each piece of it is shown to all models, group by group."""
         correct = [
-            self._right(federation, group, images, labels, pool, zeros, size=size) for group in at_once
+            torch.cat([self._right(federation, group, name, *piece, zeros, size=size) for group in groups])
+            for piece in self._pieces(name, size=size)
         ]
-        return np.broadcast_to(torch.cat(correct).cpu().numpy(), (everyone, len(labels)))
+        everyone = len(federation.counts), len(self.labels[name])
+        return np.broadcast_to(torch.cat(correct, dim=1).cpu().numpy(), everyone)
+
+    def _pieces(
+        self, name: str, rows: Sequence[int] | None = None, *, size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels of a pool (of some rows), on the device, in as many pieces as memory asks for.
+
+        A piece holds a multiple of `size` images, so that passes of `size` images are the same ones in any case.
+        """
+        items = self.task.pools[name].items
+        labels = self.labels[name]
+        if rows is not None:
+            items, labels = tuple(items[row] for row in rows), labels[list(rows)]
+        if name in self.held:
+            yield self.held[name] if rows is None else self.held[name][list(rows)], labels
+            return
+        most = max(PIECE_BYTES // self.one[name].nbytes, 1)
+        at_once = most - most % size if most >= size else most
+        pieces = self.cache.pieces(items, TEST_VIEW, size=at_once)
+        for images, own in zip(pieces, labels.split(at_once), strict=True):
+            yield images.to(self.device), own
 
     def _through_the_tower(
-        self, federation: Federation, name: str, pool: Pool, models: list[int], zeros: Sequence[str]
+        self, federation: Federation, name: str, models: list[int], zeros: Sequence[str]
     ) -> np.ndarray:
         """The same for methods inside the image tower: only rows that some metric counts for the client."""
-        everyone, images, labels = len(federation.counts), self.images[name], self.labels[name]
         asked = [metric.rows for metric in self.task.metrics.values() if metric.pool == name]
         if len(models) == 1 or any(rows is None for rows in asked):
             groups = [models[k : k + TOWER_CLIENTS] for k in range(0, len(models), TOWER_CLIENTS)]
-            parts = [
-                self._right(federation, group, images, labels, pool, zeros, size=TOWER_IMAGES)
-                for group in groups
-            ]
-            return np.broadcast_to(torch.cat(parts).cpu().numpy(), (everyone, len(labels)))
-        correct = np.zeros((everyone, len(labels)), dtype=bool)
+            return self._all(federation, name, groups, zeros, size=TOWER_IMAGES)
+        correct = np.zeros((len(federation.counts), len(self.labels[name])), dtype=bool)
         for k in models:
             rows = sorted({row for each in asked if each is not None for row in each[k]})
             if rows:
-                right = self._right(
-                    federation, [k], images[rows], labels[rows], pool, zeros, size=TOWER_IMAGES
-                )
-                correct[k, rows] = right[0].cpu().numpy()
+                pieces = self._pieces(name, rows, size=TOWER_IMAGES)
+                right = [self._right(federation, [k], name, *p, zeros, size=TOWER_IMAGES)[0] for p in pieces]
+                correct[k, rows] = torch.cat(right).cpu().numpy()
         return correct
 
     def _right(
         self,
         federation: Federation,
         group: list[int],
+        name: str,
         images: Tensor,
         labels: Tensor,
-        pool: Pool,
         zeros: Sequence[str],
         *,
         size: int,
     ) -> Tensor:
-        """(clients of the group, images) bool, `size` images at a time"""
-        model, parts = federation.model(group), []
-        model |= {name: torch.zeros_like(model[name]) for name in zeros}
+        """Which of these images of a pool the group's models get right. (clients of the group, images) bool"""
+        model, parts, classnames = federation.model(group), [], self.task.pools[name].classnames
+        model |= {tensor: torch.zeros_like(model[tensor]) for tensor in zeros}
         for x, y in zip(images.split(size), labels.split(size), strict=True):
-            shown = x.to(labels.device).expand(len(group), *x.shape)
-            logits = federation.method.logits(model, shown, pool.classnames)
+            logits = federation.method.logits(model, x.expand(len(group), *x.shape), classnames)
             parts.append(logits.argmax(-1) == y)  # ties go to the first class
         return torch.cat(parts, dim=1)
 

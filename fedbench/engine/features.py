@@ -1,39 +1,61 @@
 """The feature cache: the frozen image tower is run once for each image and view, for all methods and runs.
 
 What view v of an image looks like is a pure function of the image and v, so its features are a pure function of
-(backbone, image, v). They are kept in one file a view; an entry is found by a hash of the image's name and
-fingerprint. Files are extended under a lock, written to a temporary name, renamed, and carry a checksum; one
-that does not match (a damaged disk, a copy cut short) is reported and computed again.
+(backbone, image, v), and of the code and the libraries that compute them. All but image and view are in the cache's
+key; a key has a folder, in which a view's entries are found by a hash of the image's name and fingerprint.
 """
 
 import hashlib
+import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
+import open_clip
+import PIL
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torchvision
+from filelock import FileLock, Timeout
+from PIL import features as pillow
 from torch import Tensor
 
+from fedbench import seeds
+from fedbench.clip import blocks as clip_blocks
+from fedbench.clip import image as clip_image
+from fedbench.clip import model as clip_model
 from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
+from fedbench.data import images as data_images
 from fedbench.data.dataset import Dataset, Item
-from fedbench.engine.transforms import augmented_view, legacy_view, plain_view
+from fedbench.engine import transforms
+from fedbench.engine.segments import Segments, images_a_file
+from fedbench.engine.transforms import augmented_view, plain_view, prepared_view
 from fedbench.errors import FedbenchError
 from fedbench.progress import Progress
+from fedbench.provenance import code_digest, source_digest
+from fedbench.store.files import write_json
 
 TEST_VIEW = -1
 """The number of the view without augmentation."""
 
-HELD_BYTES = 2**30
-"""Features held in memory at once; the rest is read again from disk."""
+MAPPED_FILES = 4096
+"""Files of the cache that are mapped at once; systems allow some ten thousand."""
+
+COMPUTING = (data_images, transforms, seeds, clip_model, clip_image, clip_blocks)
+"""What stands between an image's file and its features, and is neither the data set's own nor a library's."""
+
+_numbers: WeakKeyDictionary[Dataset, dict[Item, int]] = WeakKeyDictionary()
+"""What the images of a data set are called in the cache; each file is looked at once a process."""
 
 
-class ViewCache:
-    """Image features of one dataset under one backbone, on disk and in memory."""
+class FeatureCache:
+    """Image features of one data set under one backbone, on disk."""
 
     def __init__(
         self,
@@ -41,7 +63,6 @@ class ViewCache:
         dataset: Dataset,
         *,
         kind: str = "embedding",
-        legacy: bool = False,
         folder: Path,
         say: Callable[[str], None],
         progress: Progress,
@@ -49,32 +70,39 @@ class ViewCache:
         """
         Args:
             kind: how far images are computed, see `Method.image_input`; pixels are not kept.
-            legacy: prepare all views as under the quirk `cifar-preprocess`, with the dataset's statistics.
             folder: the cache's root; shared by any number of processes.
             say: called with a message about a rebuilt or awaited entry.
             progress: called with ("features", done, total).
         """
-        settings = f"{clip.weights_hash}-{clip.precision}-{clip.preprocess}-{kind}"
-        self.statistics = dataset.statistics if legacy else None
-        if self.statistics:
-            settings += f"-{self.statistics}"
-        digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
         self.clip, self.dataset, self.kind, self.say, self.progress = clip, dataset, kind, say, progress
-        self.folder = folder.expanduser() / "features" / digest / dataset.name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._tables: OrderedDict[int, tuple[dict[int, int], Tensor]] = OrderedDict()
-        self._ids: dict[Item, int] = {}
+        self._numbers = _numbers.setdefault(dataset, {})
+        self._views: OrderedDict[int, Segments] = OrderedDict()
+        key = cache_key(clip, dataset, kind)
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        self.folder = folder.expanduser() / "features" / dataset.name / digest
+        if kind != "pixels" and not (self.folder / "key.json").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / "key.json", key)  # nobody reads it but people
 
     def rows(self, items: Sequence[Item], view: int) -> Tensor:
-        """Features of one view of each item; computes what is missing. (items, ...) float32 on the CPU"""
+        """Features of one view of some items; computes what is missing. (items, ...) float32 on the CPU"""
         if self.kind == "pixels":
-            return self._compute(items, view)
-        index, table = self._table(view)
-        ids = [self._id(item) for item in items]
-        if any(i not in index for i in ids):
-            self.ensure(items, [view])
-            index, table = self._table(view)
-        return table[torch.tensor([index[i] for i in ids])]
+            side = self.clip.preprocess.size
+            pixels = torch.empty(len(items), 3, side, side)  # filled piece by piece: never there twice
+            computed = self._compute(items, view, at_once=IMAGES_AT_ONCE)
+            for piece, rows in zip(pixels.split(IMAGES_AT_ONCE), computed, strict=True):
+                piece.copy_(rows)
+            return pixels
+        self.ensure(items, [view])
+        return self._view(view).rows(self._named(items))
+
+    def pieces(self, items: Sequence[Item], view: int, *, size: int) -> Iterator[Tensor]:
+        """`rows`, of `size` items at a time: no more of them are held in memory."""
+        if self.kind == "pixels":
+            yield from self._compute(items, view, at_once=size)
+            return
+        for start in range(0, len(items), size):
+            yield self.rows(items[start : start + size], view)
 
     def ensure(self, items: Sequence[Item], views: Sequence[int]) -> None:
         """Compute and store what is missing of `items` × `views`. One process computes, others wait for it.
@@ -82,138 +110,127 @@ class ViewCache:
         Raises:
             FedbenchError: images that cannot be read, counted and named.
         """
-        if self.kind == "pixels":
-            return
-        unique = {self._id(item): item for item in items}
-        if not self._missing(unique, views):
+        if self.kind == "pixels" or not self._missing(items, views):
             return
         lock = FileLock(self.folder / "lock")
-        if not _acquired(lock):
-            self.say(f"waiting for another process that fills {self.folder.name}'s feature cache")
-            lock.acquire()
         try:
-            self._tables.clear()  # another process may have written meanwhile
-            missing = self._missing(unique, views)
-            total, done = sum(len(items) for items in missing.values()), 0
-
-            def advance(images: int) -> None:
-                nonlocal done
-                done += images
-                self.progress("features", done, total)
-
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            self.say(f"waiting for another process that fills {self.dataset.name}'s feature cache")
+            held = lock.acquire()
+        with held:
+            for view in views:
+                self._view(view).refresh()  # another process may have written meanwhile
+            missing = self._missing(items, views)
+            total, done = sum(map(len, missing.values())), 0
             for view, absent in missing.items():
-                self._extend(view, list(absent), self._compute(list(absent.values()), view, advance))
-        finally:
-            lock.release()
+                for count in self._fill(view, absent):
+                    done += count
+                    self.progress("features", done, total)
 
-    def _missing(self, unique: dict[int, Item], views: Sequence[int]) -> dict[int, dict[int, Item]]:
-        """For each view that lacks some, the items that it lacks."""
-        lacking = {view: {i: x for i, x in unique.items() if i not in self._table(view)[0]} for view in views}
-        return {view: absent for view, absent in lacking.items() if absent}
+    def _missing(self, items: Sequence[Item], views: Sequence[int]) -> dict[int, list[Item]]:
+        """For each view that lacks some of the items, those."""
+        numbers, first = np.unique(self._named(items), return_index=True)
+        lacking = {view: np.sort(first[self._view(view).lacks(numbers)]) for view in views}
+        return {view: [items[place] for place in places] for view, places in lacking.items() if len(places)}
 
-    def _compute(
-        self, items: Sequence[Item], view: int, advance: Callable[[int], None] = lambda _: None
-    ) -> Tensor:
-        to, parts, unreadable = self.clip.preprocess, [], []
+    def _fill(self, view: int, items: list[Item]) -> Iterator[int]:
+        """Compute and store a view of some items, file by file; yields the number of each step's images."""
+        segments, numbers = self._view(view), self._named(items)
+        segments.remove_damaged()
+        waiting: list[Tensor] = []
+        written = computed = 0
+        for rows in self._compute(items, view, at_once=IMAGES_AT_ONCE):
+            waiting.append(rows)
+            computed += len(rows)
+            if computed == len(items) or computed + IMAGES_AT_ONCE - written > images_a_file(rows):
+                for part in torch.cat(waiting).split(images_a_file(rows)):
+                    segments.add(numbers[written : written + len(part)], part)
+                    written += len(part)
+                waiting.clear()
+            yield len(rows)
 
-        def prepare(item: Item) -> Tensor | FedbenchError:
-            try:
-                image = self.dataset.open(item)
-            except FedbenchError as error:
-                return error
-            if self.statistics:
-                mean, std = self.statistics
-                return legacy_view(image, to.size, mean=mean, std=std)
-            if view == TEST_VIEW:
-                return plain_view(image, to)
-            return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
+    def _compute(self, items: Sequence[Item], view: int, *, at_once: int) -> Iterator[Tensor]:
+        """The features of `at_once` items at a time, in order.
 
+        Raises:
+            FedbenchError: images that cannot be read; those before them have been yielded.
+        """
+        batches = [items[start : start + at_once] for start in range(0, len(items), at_once)]
+        unreadable: list[FedbenchError] = []
         with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as threads:
-            batches = [
-                items[start : start + IMAGES_AT_ONCE] for start in range(0, len(items), IMAGES_AT_ONCE)
-            ]
-            coming = threads.map(prepare, batches[0])
+            coming = threads.map(lambda item: self._pixels(item, view), batches[0])
             for following in [*batches[1:], []]:
-                prepared, coming = (
-                    list(coming),
-                    threads.map(prepare, following),
-                )  # decodes while the tower works
+                prepared = list(coming)
+                coming = threads.map(
+                    lambda item: self._pixels(item, view), following
+                )  # while the tower works
                 unreadable += [x for x in prepared if isinstance(x, FedbenchError)]
                 if not unreadable:  # else only look for more of them, to name their number
-                    pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)]).to(self.clip.device)
-                    parts.append(self.clip.image_input(pixels, self.kind).cpu())
-                advance(len(prepared))
+                    pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)])
+                    if self.kind != "pixels":
+                        pixels = self.clip.image_input(pixels.to(self.clip.device), self.kind).cpu()
+                    yield pixels
         if unreadable:
             raise FedbenchError(
                 f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}"
             )
-        return torch.cat(parts)
 
-    def _id(self, item: Item) -> int:
-        if item not in self._ids:
-            text = f"{item.key}\0{self.dataset.fingerprint(item)}"
-            self._ids[item] = int.from_bytes(
-                hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True
-            )
-        return self._ids[item]
-
-    def _path(self, view: int) -> Path:
-        return self.folder / ("test.safetensors" if view == TEST_VIEW else f"view-{view:05d}.safetensors")
-
-    def _table(self, view: int) -> tuple[dict[int, int], Tensor]:
-        """Places of the stored images, and their features; empty where there is no sound file."""
-        if view not in self._tables:
-            self._hold(view, *self._read(view))
-        self._tables.move_to_end(view)
-        return self._tables[view]
-
-    def _hold(self, view: int, ids: Tensor, rows: Tensor) -> None:
-        """Keep a table in memory, and drop the longest unused ones beyond the limit."""
-        self._tables[view] = ({i: place for place, i in enumerate(ids.tolist())}, rows)
-        while len(self._tables) > 1 and sum(x.nbytes for _, x in self._tables.values()) > HELD_BYTES:
-            self._tables.popitem(last=False)
-
-    def _read(self, view: int) -> tuple[Tensor, Tensor]:
-        path = self._path(view)
+    def _pixels(self, item: Item, view: int) -> Tensor | FedbenchError:
+        """An image as the tower takes it, or why it cannot be read. (3, side, side)"""
+        to, own = self.clip.preprocess, self.dataset.preparation
         try:
-            with safe_open(path, framework="pt") as file:
-                ids, rows = file.get_tensor("ids"), file.get_tensor("rows")
-                stored = (file.metadata() or {}).get("sha256")
-            if stored == _checksum(ids, rows):
-                return ids, rows
-            reason = "its checksum does not match"
-        except FileNotFoundError:
-            return torch.zeros(0, dtype=torch.int64), torch.zeros(0)
-        except (SafetensorError, OSError) as error:
-            reason = str(error).splitlines()[0]
-        self.say(f"feature cache {path.name} is damaged ({reason}): computing it again")
-        return torch.zeros(0, dtype=torch.int64), torch.zeros(0)
+            image = self.dataset.open(item)
+        except FedbenchError as error:
+            return error
+        if own is not None:
+            return prepared_view(image, to.size, mean=own.mean, std=own.std)
+        if view == TEST_VIEW:
+            return plain_view(image, to)
+        return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
 
-    def _extend(self, view: int, ids: list[int], rows: Tensor) -> None:
-        old_ids, old_rows = self._read(view)
-        all_ids = torch.cat([old_ids, torch.tensor(ids)])
-        all_rows = torch.cat([old_rows, rows]) if len(old_ids) else rows
-        temporary = self._path(view).with_suffix(f".{os.getpid()}.tmp")
-        save_file(
-            {"ids": all_ids, "rows": all_rows}, temporary, metadata={"sha256": _checksum(all_ids, all_rows)}
-        )
-        os.replace(temporary, self._path(view))
-        self._hold(view, all_ids, all_rows)
+    def _named(self, items: Sequence[Item]) -> np.ndarray:
+        """The items' numbers in the cache. (items,) int64"""
+        for item in items:
+            if item not in self._numbers:
+                text = f"{item.key}\0{self.dataset.fingerprint(item)}"
+                digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+                self._numbers[item] = int.from_bytes(digest, "big", signed=True)
+        return np.array([self._numbers[item] for item in items], dtype=np.int64)
 
-
-def _acquired(lock: FileLock) -> bool:
-    from filelock import Timeout
-
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True
+    def _view(self, view: int) -> Segments:
+        """The stored part of a view. Those that were not used for longest are let go."""
+        if view not in self._views:
+            folder = self.folder / ("test" if view == TEST_VIEW else f"view-{view:05d}")
+            self._views[view] = Segments(folder, say=self.say)
+        self._views.move_to_end(view)
+        while len(self._views) > 1 and sum(map(len, self._views.values())) > MAPPED_FILES:
+            self._views.popitem(last=False)
+        return self._views[view]
 
 
-def _checksum(ids: Tensor, rows: Tensor) -> str:
-    digest = hashlib.sha256()
-    for x in (ids, rows):
-        digest.update(str((tuple(x.shape), x.dtype)).encode())
-        digest.update(x.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def cache_key(clip: FrozenCLIP, dataset: Dataset, kind: str) -> dict[str, Any]:
+    """Everything that decides what the features of an image in a view are."""
+    own = dataset.preparation
+    return {
+        "kind": kind,
+        "weights": clip.weights_hash,
+        "modules": hashlib.sha256(repr(clip.model).encode()).hexdigest()[:16],
+        "backbone code": code_digest(type(clip), until=(FrozenCLIP,)),
+        "precision": [clip.precision, torch.get_float32_matmul_precision()],
+        "device": clip.device.type,
+        "preprocess": asdict(clip.preprocess),
+        "preparation": asdict(own) if own else None,
+        "quirks": sorted(dataset.active_quirks),
+        "data set code": code_digest(type(dataset), until=(Dataset,)),
+        **_release(),
+    }
+
+
+@cache
+def _release() -> dict[str, Any]:
+    """Our own code, and the libraries that decode, resize and multiply."""
+    codecs = {name: pillow.version(name) for name in (*pillow.codecs, "libjpeg_turbo", "webp")}
+    libraries = {x.__name__: x.__version__ for x in (np, open_clip, PIL, torch, torchvision)}
+    code = [source_digest(Path(str(module.__file__))) for module in COMPUTING]
+    return {"code": hashlib.sha256("".join(code).encode()).hexdigest()[:16], "libraries": libraries | codecs}

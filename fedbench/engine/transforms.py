@@ -24,11 +24,8 @@ def plain_view(image: PILImage.Image, to: Preprocess) -> Tensor:
     return _normalised(TF.center_crop(image, [to.size, to.size]), to)
 
 
-def legacy_view(image: PILImage.Image, size: int, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The quirk `cifar-preprocess`: normalise with the dataset's statistics, then resize the tensor.
-
-    → (3, size, size)
-    """
+def prepared_view(image: PILImage.Image, size: int, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """A data set's own `Preparation`: normalise, then resize the tensor. → (3, size, size)"""
     pixels = TF.to_dtype(TF.pil_to_tensor(image), torch.float32, scale=True)
     pixels = TF.normalize(pixels, list(mean), list(std))
     return TF.resize(pixels, [size, size], interpolation=InterpolationMode.BILINEAR, antialias=False)

@@ -94,8 +94,7 @@ class Dirichlet(Split):
     def _labeldir100(self, dataset: Dataset, *, seed: int) -> dict[str, list[list[Item]]]:
         """Training and test images are dealt together; then each goes back to its part."""
         options = self.options
-        superclasses: Sequence[int] = getattr(dataset, "superclasses", ())
-        if not superclasses:
+        if not dataset.superclasses:
             raise FedbenchError(
                 f"dirichlet: scheme=labeldir100 needs superclasses, as CIFAR-100 has them; {dataset.name} has none: "
                 "use scheme=labeldir"
@@ -105,7 +104,7 @@ class Dirichlet(Split):
         rng, order, pick = self._pachinko_draws(len(both), seed=seed)
         dealt = pachinko(
             _labels(both),
-            superclasses,
+            dataset.superclasses,
             clients=options.clients,
             beta=options.beta,
             rng=rng,

@@ -111,6 +111,18 @@ def test_facts_are_those_of_the_instance(dataset: Dataset) -> None:
     assert any("missing" in note for note in dataset.notes()) == bool(dataset.missing)
 
 
+def test_takes_its_quirks_and_refuses_others(dataset: Dataset, root: tuple[str, Path]) -> None:
+    cls = type(dataset)
+    assert dataset.active_quirks == frozenset()
+    made = cls(root[1], allow_missing=True, quirks=tuple(cls.quirks))
+    assert made.active_quirks == frozenset(cls.quirks)
+    assert made.parts == dataset.parts
+    with pytest.raises(FedbenchError, match=f"unknown quirk of {root[0]} 'gray'"):
+        cls(root[1], allow_missing=True, quirks=("gray",))
+    with pytest.raises(FedbenchError, match=f"unknown quirk of {root[0]} 'gray'"):
+        dataset.quirk("gray")
+
+
 def test_two_constructions_agree(dataset: Dataset, root: tuple[str, Path]) -> None:
     again = type(dataset)(root[1], allow_missing=True)
     assert again.classnames == dataset.classnames

@@ -1,10 +1,14 @@
 """Local batches: the papers' loader rules, the same for every method and in any company."""
 
+from types import SimpleNamespace
+
+import pytest
 import torch
 
 from fedbench.config import RunConfig
-from fedbench.data.dataset import Item
-from fedbench.engine.batches import ViewData
+from fedbench.data.dataset import Item, Preparation
+from fedbench.engine import batches
+from fedbench.engine.batches import FeatureBatches
 from fedbench.engine.features import TEST_VIEW
 from fedbench.task import Client, Task
 
@@ -13,26 +17,27 @@ class NumberedCache:
     """Features that say which image and view they are."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.most = [], 0
 
     def rows(self, items, view):
-        self.asked.append(view)
+        self.most = max(self.most, len(items))
         return torch.tensor([[float(item.key), float(view)] for item in items])
 
     def ensure(self, items, views):
-        self.asked = list(views)
+        self.asked += views
 
 
-def data(counts, *, epochs=2, **settings):
+def data(counts, *, epochs=2, preparation=None, **settings):
     clients = tuple(
         Client(f"client {k}", tuple(Item(str(100 * k + i), i % 5) for i in range(n)))
         for k, n in enumerate(counts)
     )
-    task = Task("p", None, tuple("abcde"), clients, {}, {}, ())
+    dataset = SimpleNamespace(preparation=preparation)
+    task = Task("p", dataset, tuple("abcde"), clients, {}, {}, ())
     config = RunConfig(
         method="m", dataset="d", **{"batch_size": 4, "rounds": 3, "local_epochs": epochs} | settings
     )
-    return ViewData(task, NumberedCache(), config, epochs=epochs, device="cpu")
+    return FeatureBatches(task, NumberedCache(), config, epochs=epochs, device="cpu")
 
 
 def images(step, k):
@@ -94,3 +99,22 @@ def test_every_epoch_of_a_run_reads_its_own_view_unless_capped():
     assert views() == ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5])
     assert views(views=4) == ([0, 1, 2, 3, 0, 1], [0, 1, 2, 3])
     assert views(views=0) == ([TEST_VIEW] * 6, [TEST_VIEW])
+    assert views(preparation=Preparation((0.0,), (1.0,))) == ([TEST_VIEW] * 6, [TEST_VIEW])
+
+
+@pytest.mark.parametrize("counts", [[12, 5, 2], [3], [40, 40]])
+def test_features_that_are_too_many_come_batch_by_batch_and_are_the_same(counts, monkeypatch):
+    whole = data(counts)
+    expected = list(whole.steps(1, range(len(counts))))
+    monkeypatch.setattr(batches, "HELD_BYTES", 8 * sum(counts) - 1)  # two numbers of 4 bytes an image
+    pieces = data(counts)
+    found = list(pieces.steps(1, range(len(counts))))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(parts(a), parts(b), strict=True))
+    assert whole.cache.most == sum(counts)
+    assert pieces.cache.most == 4 * len(counts), "a batch of four of each client"
+
+
+def parts(step):
+    return step.images, step.labels, step.valid, step.active

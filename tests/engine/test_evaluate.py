@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fedbench.data.dataset import Item
+from fedbench.engine import evaluate
 from fedbench.engine.evaluate import TOWER_IMAGES, Evaluator, summary
 from fedbench.task import Metric, Pool, Task
 from tests.helpers.tinyclip import random_clip
@@ -18,6 +19,15 @@ class PixelCache:
 
     def __init__(self, method):
         self.method = method
+        self.sizes = []
+
+    def ensure(self, items, views):
+        pass
+
+    def pieces(self, items, view, *, size):
+        for start in range(0, len(items), size):
+            self.sizes.append(len(items[start : start + size]))
+            yield self.rows(items[start : start + size], view)
 
     def rows(self, items, view):
         rng = torch.Generator().manual_seed(3)
@@ -82,11 +92,46 @@ def test_a_model_that_all_clients_hold_is_tested_once(name, monkeypatch):
     fed, cache, seen = federation(method), PixelCache(method), []
     plain = method.logits
     monkeypatch.setattr(method, "logits", lambda p, x, names: seen.append(len(x)) or plain(p, x, names))
-    evaluate = Evaluator(task(asked=Metric("base")), cache, device="cpu")
-    np.testing.assert_allclose(evaluate(fed)["asked"], by_hand(fed, cache, None), atol=1e-9)
+    evaluator = Evaluator(task(asked=Metric("base")), cache, device="cpu")
+    np.testing.assert_allclose(evaluator(fed)["asked"], by_hand(fed, cache, None), atol=1e-9)
     start = seen[: -3 * COUNT]
     assert set(start) == {1}, "all clients start alike"
     fed.run_round(0)
     seen.clear()
-    evaluate(fed)
+    evaluator(fed)
     assert sum(seen) == 3 * len(start), "and differ after a round"
+
+
+@pytest.mark.parametrize("name", ["PromptFL", "FedPGP", "FedOTP", "pFedMMA", "FedMaPLe", "pLoRA"])
+@pytest.mark.parametrize("rows", [None, (tuple(range(35)), (7,), (3, 30, 39))], ids=["all", "own rows"])
+@pytest.mark.parametrize("images", [1, 5, 33, 1000])
+def test_pools_that_are_walked_in_pieces_give_the_same_scores(name, rows, images, monkeypatch):
+    """To the last bit, and in the same passes where a pass fits into a piece."""
+    method = make_method(name, random_clip())
+    fed, cache = federation(method), PixelCache(method)
+    fed.run_round(0)
+    monkeypatch.setattr(
+        evaluate, "LOGITS_AT_ONCE", 4 * 3 * len(NAMES) * 5
+    )  # text side: some images in a pass
+
+    def scores():
+        found, plain = [], method.logits
+        monkeypatch.setattr(
+            method, "logits", lambda p, x, names: found.append(plain(p, x, names)) or found[-1]
+        )
+        accuracy = Evaluator(task(asked=Metric("base", rows)), cache, device="cpu")(fed)["asked"]
+        monkeypatch.setattr(method, "logits", plain)
+        return accuracy, found
+
+    held, passes = scores()
+    assert cache.sizes == []
+    one = cache.rows([Item("0", 0)], None).nbytes
+    monkeypatch.setattr(evaluate, "HELD_BYTES", COUNT * one - 1)
+    monkeypatch.setattr(evaluate, "PIECE_BYTES", images * one)
+    walked, found = scores()
+    assert max(cache.sizes) <= images
+    assert np.array_equal(walked, held)
+    if images >= TOWER_IMAGES:
+        assert len(found) == len(passes)
+        # in another order: pieces are the outer loop, clients the inner one
+        assert sorted(x.flatten().tolist() for x in found) == sorted(x.flatten().tolist() for x in passes)

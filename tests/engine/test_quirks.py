@@ -13,9 +13,10 @@ import torchvision.transforms as T
 from PIL import Image as PILImage
 
 from fedbench.config import Quirks, RunConfig, Runtime
+from fedbench.data.dataset import Item
 from fedbench.engine import run_cell
 from fedbench.engine.cell import make_task
-from fedbench.engine.transforms import legacy_view
+from fedbench.engine.transforms import prepared_view
 from fedbench.errors import FedbenchError
 from fedbench.registry import DATASETS
 from tests.helpers.tinyclip import golden_clip
@@ -159,12 +160,12 @@ def test_a_federation_samples_everyone_first() -> None:
     assert first.sample(1) == federation(method, participation=0.34).sample(1)
 
 
-def test_the_legacy_view_is_the_released_transform() -> None:
+def test_a_prepared_view_is_the_released_transform() -> None:
     pixels = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     image = PILImage.fromarray(pixels)
     mean, std = DATASETS["cifar100"].statistics  # type: ignore[attr-defined]
     theirs = T.Compose([T.ToTensor(), T.Normalize(mean, std), T.Resize((224, 224), antialias=False)])(image)
-    torch.testing.assert_close(legacy_view(image, 224, mean=mean, std=std), theirs, atol=1e-6, rtol=0)
+    torch.testing.assert_close(prepared_view(image, 224, mean=mean, std=std), theirs, atol=1e-6, rtol=0)
 
 
 def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, cache: Path) -> None:
@@ -187,12 +188,40 @@ def test_cifar_preprocess_changes_features_and_augments_nothing(tmp_path: Path, 
         losses.append(
             [json.loads(line)["losses"] for line in (folder / "rounds.jsonl").read_text().splitlines()]
         )
-        views.append(sorted(path.name for path in own.glob("features/*/*/*.safetensors")))
+        views.append(sorted(path.name for path in own.glob("features/cifar10/*/*") if path.is_dir()))
     assert losses[0] != losses[1]
     assert views == [
-        ["test.safetensors", "view-00000.safetensors", "view-00001.safetensors"],
-        ["test.safetensors"],
+        ["test", "view-00000", "view-00001"],
+        ["test"],
     ]
+
+
+class GreyShapes(DATASETS["shapes"]):  # type: ignore[misc]
+    """Shapes with a quirk that changes the images."""
+
+    name = "greyshapes"
+    quirks = {"grey": "all images are black"}
+
+    def open(self, item: Item) -> PILImage.Image:
+        image: PILImage.Image = super().open(item)
+        return PILImage.new("RGB", image.size) if self.quirk("grey") else image
+
+
+def test_a_cell_with_a_datasets_quirk_leaves_nothing_to_one_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS._entries, "greyshapes", GreyShapes)
+    changes = {
+        "dataset": "greyshapes",
+        "split": "class-disjoint",
+        "split_options": {"clients": 2, "shots": 1},
+    }
+    _, grey = run(tmp_path, tmp_path / "one", **changes, quirks=Quirks(dataset=("grey",)))
+    _, plain = run(tmp_path, tmp_path / "one", **changes)
+    (tmp_path / "again").mkdir()
+    _, fresh = run(tmp_path / "again", tmp_path / "fresh", **changes)
+    assert accuracy(plain, "local") == accuracy(fresh, "local")
+    assert accuracy(grey, "local") < 20 < accuracy(plain, "local")
 
 
 def test_a_cell_with_an_unknown_quirk_is_refused(tmp_path: Path, cache: Path) -> None:
