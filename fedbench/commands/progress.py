@@ -1,5 +1,6 @@
 """Telling the user how far a run is: bars on a terminal, plain lines elsewhere."""
 
+import importlib.util
 import time
 from types import TracebackType
 from typing import Self
@@ -21,13 +22,11 @@ NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 def display(*, total: int, console: Console | None = None) -> Display:
     """The display for `total` cells that suits where the output goes: a terminal, a notebook, or a log file."""
     console = console or Console(stderr=True)
-    if console.is_jupyter:  # a notebook shows what goes to stderr in red, and updates only its own output
+    if console.is_jupyter:  # a notebook shows what goes to stderr in red
         console = Console()
-    return (
-        Bars(console, total=total)
-        if console.is_terminal or console.is_jupyter
-        else Lines(console, total=total)
-    )
+    # without its widgets, a notebook has nothing that a bar could be drawn in: rich warns at every try
+    moving = importlib.util.find_spec("ipywidgets") if console.is_jupyter else console.is_terminal
+    return Bars(console, total=total) if moving else Lines(console, total=total)
 
 
 def say_first(ready: PlannedRun, shown: Display) -> None:
