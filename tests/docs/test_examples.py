@@ -1,6 +1,5 @@
 """What the documentation shows can be run."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from fedbench import cli
 from fedbench.config import RunConfig, Training
 from fedbench.grid.config import GridConfig
 from fedbench.registry import METHODS
+from tests.test_house import FLOORS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -177,13 +177,10 @@ def test_no_page_names_a_file_that_is_not_there() -> None:
             assert (ROOT / name).exists(), f"{path.name} names {name}"
 
 
-def test_the_notebook_is_committed_with_clean_outputs() -> None:
-    notebook = json.loads(
-        (ROOT / "docs" / "notebooks" / "your-first-method.ipynb").read_text(encoding="utf-8")
-    )
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    assert outputs
-    assert not [
-        output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"
+def test_the_floors_on_the_page_are_those_of_the_house() -> None:
+    shown = [
+        block.splitlines() for block in blocks("docs/architecture.md", "") if block.startswith("__main__")
     ]
-    assert not re.search(r"site-packages|/tmp/|/home/|/root/|Warning", json.dumps(outputs))
+    assert [[line.split() for line in block] for block in shown] == [
+        [["fedbench" if name == "__init__" else name for name in floor] for floor in reversed(FLOORS)]
+    ]
