@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 import pytest
+from PIL import Image
 
 from fedbench import cli
 from fedbench.config import RunConfig, Training
 from fedbench.grid.config import GridConfig
-from fedbench.registry import METHODS
+from fedbench.registry import DATASETS, FORMATS, METHODS
+from fedbench.report import write_report
+from tests.helpers.store_writer import StoreWriter, config, lbn
 from tests.test_house import FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,45 @@ def test_the_suite_of_the_page_is_a_suite(tmp_path: Path) -> None:
     assert {c.hyper["lr"] for c in cells if c.method != "CLIP"} == {0.002}
 
 
+def test_the_data_set_of_the_page_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(DATASETS)
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    (code,) = blocks("docs/adding-a-dataset.md", "python")
+    cls = exec_(code)["MyData"]
+    for number, folder in enumerate(("Apple", "junk", "Pear")):
+        (tmp_path / "my-data" / "images" / folder).mkdir(parents=True)
+        for image in range(10):
+            picture = Image.new("RGB", (8, 8), (number * 80, image * 20, 0))
+            picture.save(tmp_path / "my-data" / "images" / folder / f"{image}.png")
+    dataset = cls(tmp_path, allow_missing=True)  # the page says that there are 8242 of them
+    assert DATASETS["mydata"] is cls
+    assert dataset.classnames == ("apple", "pear")
+    assert (dataset.source, [len(dataset.parts[part]) for part in ("train", "val", "test")]) == (
+        "own",
+        [10, 4, 6],
+    )
+    assert dataset.open(dataset.parts["test"][0]).mode == "RGB"
+
+
+def test_the_report_format_of_the_page_prints_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(FORMATS)
+    monkeypatch.setattr(FORMATS, "_entries", dict(FORMATS._entries))
+    (code,) = blocks("docs/adding-a-report-format.md", "python")
+    exec_(code)
+    writer = StoreWriter(tmp_path / "run")
+    for seed in (1, 2):
+        writer.done(config("CLIP", seed=seed), [lbn(70, 70, 80)])
+        writer.done(config("A<B", seed=seed), [lbn(1, 1, 1), lbn(80 + seed, 72, 75)])
+    (path,) = write_report(writer.root, formats=["html"])
+    assert path.name == "table.html"
+    text = path.read_text(encoding="utf-8")
+    assert "<h1>base-to-novel, tiny (miniature)</h1>" in text
+    assert "<th>A&lt;B</th><td><b>81.50</b> ± 0.71</td>" in text
+    assert "Seeds: 1, 2 (n = 2)" in text
+
+
 def test_the_table_of_a_suites_keys_is_current() -> None:
     import runpy
 
@@ -96,12 +138,19 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def exec_(code: str, names: dict[str, Any] | None = None, *, name: str = "example") -> dict[str, Any]:
+    """Run some code; what it has defined."""
+    names = {"__name__": "example"} if names is None else names
+    exec(compile(code, name, "exec"), names)
+    return names
+
+
 def run_examples(*pages: str) -> dict[str, Any]:
     """Run the Python blocks of pages one after the other; what they have defined."""
-    names: dict[str, Any] = {"__name__": "examples"}
+    names: dict[str, Any] = {"__name__": "example"}
     for page in pages:
         for number, block in enumerate(blocks(page, "python")):
-            exec(compile(block, f"{page}, block {number}", "exec"), names)
+            exec_(block, names, name=f"{page}, block {number}")
     return names
 
 
@@ -133,11 +182,7 @@ def test_the_examples_about_a_store_run(elsewhere: Path) -> None:
 
 def test_the_python_of_the_readme_runs(elsewhere: Path) -> None:
     (block,) = blocks("README.md", "python")
-    names: dict[str, Any] = {"__name__": "examples"}
-    exec(
-        compile(block.replace("rounds=2, seeds=1", "rounds=0, seeds=1, progress=False"), "README.md", "exec"),
-        names,
-    )
+    names = exec_(block.replace("rounds=2, seeds=1", "rounds=0, seeds=1, progress=False"))
     assert list(names["r"].table().index) == ["CLIP", "CoOp", "PromptFL", "Prox", "FedPGP"]
 
 
