@@ -69,12 +69,12 @@ def plan(suite: str | None = None, **keywords: Any) -> PlannedRun:
     for key, value in keywords.items():
         if value is None:
             continue
-        if key in GridConfig.model_fields or key == "clients":
+        if key in Wish.__dataclass_fields__ and key not in ("suite", "grid", "runtime"):
+            rest[key] = value
+        elif key in GridConfig.model_fields or key == "clients":
             grid[key] = value
         elif key in Runtime.model_fields:
             runtime[key] = value
-        elif key in Wish.__dataclass_fields__ and key not in ("suite", "grid", "runtime"):
-            rest[key] = value
         else:
             known = {*GridConfig.model_fields, *Runtime.model_fields, *Wish.__dataclass_fields__, "clients"}
             raise unknown("argument of run", key, known - {"grid", "runtime"})

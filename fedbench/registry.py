@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the contracts import torch, which a list of data sets need 
     from fedbench.data.dataset import Dataset
     from fedbench.executors.base import Executor
     from fedbench.method import Method
+    from fedbench.report.formats.base import Format
     from fedbench.task import Split
 
 Contract = TypeVar("Contract")
@@ -133,4 +134,7 @@ BACKBONES: "Registry[BackboneLoader]" = Registry(
 )
 EXECUTORS: "Registry[Executor]" = Registry(
     "executor", "fedbench.executors", contract="fedbench.executors.base:Executor"
+)
+FORMATS: "Registry[Format]" = Registry(
+    "format", "fedbench.report.formats", contract="fedbench.report.formats.base:Format"
 )

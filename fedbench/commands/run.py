@@ -135,19 +135,16 @@ def _execute(ready: "PlannedRun") -> list["Outcome"]:
 
 def _print_results(store: "Store") -> None:
     """The table on stdout, and where the files are. A report that cannot be made does not fail the run."""
-    from fedbench.commands.show import show
+    from fedbench.commands.show import show, show_files
     from fedbench.report import terminal_table, write_plots, write_report
 
     if not any(folder.status.state == "done" for folder in store.cells()):
         return
     try:
         show(terminal_table(store.root, "last"))
-        files = [*write_report(store.root), *write_plots(store.root, select="last", out=None)]
+        show_files([*write_report(store.root), *write_plots(store.root, select="last", out=None)])
     except FedbenchError as error:
         click.echo(f"no table: {error}", err=True)
-        return
-    for file in files:
-        click.echo(file)
 
 
 def _conclude(outcomes: list["Outcome"], store: "Store") -> None:

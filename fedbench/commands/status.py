@@ -1,44 +1,57 @@
 """`bench status`"""
 
-import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fedbench.errors import FedbenchError
+
 if TYPE_CHECKING:
     from fedbench.store.cells import CellFolder
+    from fedbench.store.schema import Status
 
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 def status(*, store: Path) -> None:
-    """Count the cells of the result store STORE by state, and list those that are not done."""
+    """Count the cells of the result store STORE by state, and list those that need attention."""
     from fedbench.store.cells import Store
 
     folders = Store(store).cells()
-    states = {folder.name: folder.status for folder in folders}
-    counts = Counter(state.state for state in states.values())
+    found = [(folder, folder.status) for folder in folders]
+    counts = Counter(status.state for _, status in found)
     click.echo(
         f"{store}: {len(folders)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.most_common())
     )
-    for folder in folders:
-        state = states[folder.name]
-        if state.state == "done":
-            continue
-        details = [text for text in (_rounds(folder, state.state), state.reason) if text]
-        click.echo(f"{state.state:12}{folder.name}" + (f"  {'; '.join(details)}" if details else ""))
+    lines = [
+        (
+            f"{status.state}, code changed" if status.changed else status.state,
+            folder.name,
+            _details(folder, status),
+        )
+        for folder, status in found
+        if status.state != "done" or status.changed
+    ]
+    width = max((len(state) for state, *_ in lines), default=0)
+    for state, name, details in lines:
+        click.echo(f"{state:{width}}  {name}  {'; '.join(details)}".rstrip())
 
 
-def _rounds(folder: "CellFolder", state: str) -> str:
-    """How far the cell is, from the last whole line of `rounds.jsonl`."""
-    file = folder.path / "rounds.jsonl"
-    if state not in ("running", "interrupted") or not file.is_file():
-        return ""
-    for line in reversed(file.read_text(encoding="utf-8").splitlines()):
+def _details(folder: "CellFolder", status: "Status") -> Iterator[str]:
+    """How far the cell is, why it is no further, and which code has changed since it was run."""
+    from fedbench.store.journal import read_lines
+
+    if status.state in ("running", "interrupted"):
         try:
-            return f"round {json.loads(line)['round']} of {folder.config.rounds}"
-        except (ValueError, KeyError, TypeError):  # half a line: it is being written
-            continue
-    return ""
+            lines = read_lines(folder.path / "rounds.jsonl")
+            if lines:
+                yield f"round {lines[-1].round} of {folder.config.rounds}"
+        except FedbenchError as error:  # one damaged cell does not hide the others
+            yield str(error)
+    if status.reason:
+        yield status.reason
+    if status.changed:
+        yield ", ".join(status.changed)

@@ -1,8 +1,6 @@
 """One cell from configuration to record."""
 
-import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ import torch
 
 from fedbench import clip as clip_package
 from fedbench.clip import FrozenCLIP
+from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.engine.batches import FeatureBatches
 from fedbench.engine.evaluate import Evaluator, summary
@@ -26,7 +25,9 @@ from fedbench.method import Method
 from fedbench.progress import Progress
 from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
 from fedbench.registry import METHODS
+from fedbench.store.files import write_json
 from fedbench.store.journal import Journal
+from fedbench.store.schema import Record
 from fedbench.task import make_task
 
 log = logging.getLogger("fedbench")
@@ -53,7 +54,7 @@ class Clock:
         return result
 
 
-def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Progress) -> dict[str, Any]:
+def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Progress) -> Record:
     """Train and evaluate one cell, from its last checkpoint if there is one, and return its record (docs/store.md).
 
     Writes `task.json`, `rounds.jsonl` and `state.safetensors` into `folder`.
@@ -84,8 +85,9 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         say=log.warning,
         progress=progress,
     )
-    journal = Journal(folder, identity=f"{config.cell}/{task.hash}/{clip.weights_hash}")
-    _write_json(folder / "task.json", task.description())
+    code = code_of(config)
+    journal = Journal(folder, identity=f"{config.cell}/{task.hash}/{clip.weights_hash}", code=code)
+    write_json(folder / "task.json", task.description(), indent=None)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -117,7 +119,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
         clock=clock,
         progress=progress,
     )
-    return record(config, task, clip, method, journal.lines(), seconds=clock.seconds)
+    return record(config, task, clip, method, journal.lines(), seconds=clock.seconds, code=code)
 
 
 @lru_cache(maxsize=1)
@@ -179,9 +181,3 @@ def _train(
         if r % runtime.checkpoint_every == 0 or r == rounds:
             journal.checkpoint(r, federation.state())
         progress("rounds", r, rounds)
-
-
-def _write_json(path: Path, content: object) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content))  # in the given order: that of the clients
-    os.replace(temporary, path)

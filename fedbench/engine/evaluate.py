@@ -151,10 +151,10 @@ def _accuracies(metric: Metric, correct: np.ndarray, tested: list[int]) -> np.nd
 
 
 def summary(accuracies: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
-    """Means over clients, and the clients' own, as the store keeps them."""
+    """Means over clients, and the clients' own, as the store keeps them; None for what does not exist."""
     return {
         name: {
-            "mean": float(x[~np.isnan(x)].mean()),
+            "mean": float(x[~np.isnan(x)].mean()) if not np.isnan(x).all() else None,
             "clients": [None if np.isnan(v) else float(v) for v in x],
         }
         for name, x in accuracies.items()

@@ -145,10 +145,10 @@ def execute(
     outcomes = {p.config.cell: Outcome(p.config.cell, p.state, p.reason, ran=False) for p in planned}
     waiting = deque(p.config for p in planned if p.pending)
     for p in planned:
+        if p.state == "done":
+            store.folder(p.config.cell).note_changed(p.changed)
         if p.verb == "retry":
             store.folder(p.config.cell).retry()
-        elif p.state == "done":
-            store.folder(p.config.cell).note_changed(p.changed)
     if not waiting:
         return list(outcomes.values())
     jobs = min(jobs, len(waiting))

@@ -1,24 +1,33 @@
-"""Reports of a result store: tables (Markdown, LaTeX, CSV, terminal) and figures. Reads only the store."""
+"""Reports of a result store: tables in several forms, and figures. Reads the store and nothing else."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import RenderableType
 
 from fedbench.errors import FedbenchError, unknown
-from fedbench.report.latex import latex
-from fedbench.report.long import csv
-from fedbench.report.markdown import markdown
+from fedbench.registry import FORMATS
+from fedbench.report.compose import documents
+from fedbench.report.document import Document
 from fedbench.report.select import RULES
 from fedbench.report.tables import Table, build_tables
-from fedbench.report.terminal import terminal
-from fedbench.store.read import load_store
+from fedbench.store.files import replace
+from fedbench.store.read import read
 
-__all__ = ["FORMATS", "PICTURES", "RULES", "tables_of", "terminal_table", "write_plots", "write_report"]
+__all__ = [
+    "PICTURES",
+    "RULES",
+    "TEXTS",
+    "documents_of",
+    "tables_of",
+    "terminal_table",
+    "write_plots",
+    "write_report",
+]
 
-FORMATS = ("md", "tex", "csv")
+TEXTS = ("md", "tex", "csv")
+"""Forms that a report is written in unless the user says otherwise; all of them: `fedbench.registry.FORMATS`."""
+
 PICTURES = ("png", "pdf", "svg")
 
 
@@ -28,13 +37,22 @@ def tables_of(store: Path, *, select: str = "last") -> tuple[Table, ...]:
     Raises:
         FedbenchError: no store, another schema, a damaged file, no finished cell, or an impossible selection.
     """
-    return build_tables(load_store(store), select)
+    return build_tables(read(store), select)
+
+
+def documents_of(store: Path, *, select: str = "last", versus: str | None = None) -> tuple[Document, ...]:
+    """The tables as a renderer gets them; with `versus`, a row, a paired comparison with it in each.
+
+    Raises:
+        FedbenchError: as `tables_of`; no such row.
+    """
+    return documents(tables_of(store, select=select), versus=versus)
 
 
 def write_report(
     store: Path,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = TEXTS,
     select: str = "last",
     versus: str | None = None,
     out: Path | None = None,
@@ -42,30 +60,28 @@ def write_report(
     """Write `table.md`, `table.tex` and `table.csv` (with another rule than `last`: `table-RULE.md`, ...).
 
     Args:
+        formats: names in `FORMATS`.
         out: the folder; None: `report` in the store.
-        versus: a row with which the Markdown compares every other in pairs.
 
     Raises:
-        FedbenchError: as `tables_of`; an unknown format; no such row; the folder cannot be written.
+        FedbenchError: as `documents_of`; an unknown format; the folder cannot be written.
     """
-    _check(formats, FORMATS, "format of a table")
-    tables = tables_of(store, select=select)
-    texts = {
-        "md": lambda: markdown(tables, versus=versus),
-        "tex": lambda: latex(tables),
-        "csv": lambda: csv(tables),
-    }
-    made = {f"table{_suffix(select)}.{form}": texts[form]().encode() for form in dict.fromkeys(formats)}
-    return [_write(out or store / "report", name, content) for name, content in made.items()]
+    renderers = {name: FORMATS[name]() for name in formats}
+    found = documents_of(store, select=select, versus=versus)
+    suffix = "" if select == "last" else f"-{select}"
+    files = {f"table{suffix}.{name}": renderer.render(found) for name, renderer in renderers.items()}
+    return [_write(out or store / "report", name, content) for name, content in files.items()]
 
 
 def terminal_table(store: Path, select: str = "last", *, versus: str | None = None) -> RenderableType:
     """The tables for `rich.print`.
 
     Raises:
-        FedbenchError: as `tables_of`; no row `versus`.
+        FedbenchError: as `documents_of`.
     """
-    return terminal(tables_of(store, select=select), versus=versus)
+    from fedbench.report.formats.terminal import terminal
+
+    return terminal(documents_of(store, select=select, versus=versus))
 
 
 def write_plots(
@@ -78,7 +94,9 @@ def write_plots(
     Raises:
         FedbenchError: as `tables_of`; an unknown format; the folder cannot be written.
     """
-    _check(formats, PICTURES, "format of a figure")
+    for form in formats:
+        if form not in PICTURES:
+            raise unknown("format of a figure", form, PICTURES)
     tables = tables_of(store, select=select)
     from fedbench.report.figures import rendered  # matplotlib takes a second, which tables need not wait for
     from fedbench.report.plots import figures
@@ -90,30 +108,11 @@ def write_plots(
     return written
 
 
-def _suffix(rule: str) -> str:
-    return "" if rule == "last" else f"-{rule}"
-
-
-def _check(formats: Sequence[str], known: Sequence[str], kind: str) -> None:
-    for form in formats:
-        if form not in known:
-            raise unknown(kind, form, known)
-
-
 def _write(folder: Path, name: str, content: bytes) -> Path:
-    """Write beside the place and rename: nobody ever sees half a file."""
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)  # mkstemp makes files private
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace(path, content, durable=False)
     except OSError as error:
         raise FedbenchError(
             f"{path} cannot be written ({error.strerror}): choose a folder with --out"

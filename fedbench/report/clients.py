@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from fedbench.errors import FedbenchError
 from fedbench.report.rows import held_out, unique
-from fedbench.store.read import Done, read_json
+from fedbench.store.read import Finished
+from fedbench.store.schema import load_object
 
 NUMBERED = re.compile(r"(?P<group>.+) (?P<number>\d+)")
 """`amazon 0`: the first client of domain amazon."""
@@ -21,7 +22,7 @@ class Names:
     sure: bool = True
 
 
-def named_clients(cells: Iterable[Done]) -> dict[str, Names]:
+def named_clients(cells: Iterable[Finished]) -> dict[str, Names]:
     """Cell name to its clients, for the cells whose table needs them; without a name: not in it.
 
     Names come from the record, else from `task.json`, which one cell of each split needs.
@@ -44,14 +45,14 @@ def named_clients(cells: Iterable[Done]) -> dict[str, Names]:
     return found
 
 
-def _names(cell: Done) -> Names | None:
+def _names(cell: Finished) -> Names | None:
     if cell.record.protocol.client_names:
         return Names(cell.record.protocol.client_names)
     file = cell.folder / "task.json"
     if not file.is_file():
         return None
     remedy = f"delete {cell.folder} and run the same `bench run` command again"
-    task = read_json(file, remedy=remedy)
+    task = load_object(file, remedy=remedy)
     clients = task.get("clients")
     if not isinstance(clients, dict):
         raise FedbenchError(f"{file} is damaged at 'clients': {remedy}")

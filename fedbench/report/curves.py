@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from fedbench.report.entries import Entry
 from fedbench.report.figures import (
     FOOT_LINE,
     MANY,
@@ -26,10 +27,8 @@ from fedbench.report.figures import (
     tidy,
     title,
 )
-from fedbench.report.rows import held_out
 from fedbench.report.tables import Table
 from fedbench.report.text import heading
-from fedbench.store.read import Done
 
 PANEL, HEIGHT, TALL, TOP = 2.7, 2.5, 3.2, 0.52
 LEGEND_ROW, GAP = 0.19, 0.75
@@ -56,9 +55,9 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
 
     Methods that train nothing are dashed horizontal lines; a single seed has no band.
     """
-    cells = [c for c in table.cells if c.config.dataset == dataset]
+    entries = [e for e in table.entries if e.dataset == dataset]
     panels = _panels(table, dataset)
-    rows = {row: [c for c in cells if table.labels[c.name] == row] for row in table.rows}
+    rows = {row.label: [e for e in entries if e.row == row] for row in table.rows}
     rows = {row: found for row, found in rows.items() if found}
     aside = legend_width(rows)
     across = min(len(panels), ACROSS) if len(panels) != ACROSS + 1 else len(panels)
@@ -87,8 +86,8 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
         axes.set_title(panel.title, fontsize=TEXT)
         axes.set_xlabel("round", fontsize=SMALL)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        for row, cells in rows.items():
-            found = [c for c in cells if held_out(c.config) == panel.target]
+        for row, own in rows.items():
+            found = [e for e in own if e.target == panel.target]
             _draw(axes, found, panel.column, look[row], row, band=0.14 if len(rows) <= MANY else 0.07)
         axes.margins(x=0.02)
         low, high = axes.get_ylim()
@@ -102,23 +101,23 @@ def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
     return fig
 
 
-def series(cells: list[Done], column: str) -> dict[int, list[float]]:
+def series(entries: list[Entry], column: str) -> dict[int, list[float]]:
     """Round to the seeds' values in percent, for the rounds that every cell evaluated."""
-    found = [{r.number: r.means[column] for r in c.rounds if column in r.means} for c in cells]
+    found = [{r.number: r.means[column] for r in e.cell.rounds if column in r.means} for e in entries]
     common = set.intersection(*(set(f) for f in found)) if found else set()
     return {n: [f[n] for f in found] for n in sorted(common)}
 
 
-def _draw(axes: Axes, cells: list[Done], column: str, look: Look, row: str, *, band: float) -> None:
-    points = series(cells, column)
+def _draw(axes: Axes, entries: list[Entry], column: str, look: Look, row: str, *, band: float) -> None:
+    points = series(entries, column)
     if not points:
         return
     rounds = np.array(list(points))
     means = np.array([statistics.fmean(v) for v in points.values()])
-    if all(c.untrained_method for c in cells):
+    if all(e.cell.untrained_method for e in entries):
         axes.axhline(means[-1], color=look.colour, linestyle=DASHED, linewidth=1.4, label=row, zorder=1.5)
         return
-    if len(cells) > 1:
+    if len(entries) > 1:
         std = np.array([statistics.stdev(v) for v in points.values()])
         axes.fill_between(rounds, means - std, means + std, color=look.colour, alpha=band, linewidth=0)
     axes.plot(
@@ -136,10 +135,10 @@ def _draw(axes: Axes, cells: list[Done], column: str, look: Look, row: str, *, b
     )
 
 
-def _handle(row: str, cells: list[Done], look: Look) -> Line2D:
+def _handle(row: str, entries: list[Entry], look: Look) -> Line2D:
     """The row's line in the legend."""
     handle = Line2D([], [], color=look.colour, linewidth=1.4, markersize=4, label=row)
-    if all(c.untrained_method for c in cells):
+    if all(e.cell.untrained_method for e in entries):
         handle.set_linestyle(DASHED)
     else:
         handle.set_linestyle(look.line)
@@ -165,10 +164,8 @@ def _alone(table: Table, dataset: str) -> str:
     return f" No scatter: the only column is {heading(columns[0])}." if len(columns) == 1 else ""
 
 
-def _seeds(panels: list[Panel], rows: Mapping[str, list[Done]]) -> str:
-    counts = sorted(
-        {sum(held_out(c.config) == p.target for c in row) for row in rows.values() for p in panels} - {0}
-    )
+def _seeds(panels: list[Panel], rows: Mapping[str, list[Entry]]) -> str:
+    counts = sorted({sum(e.target == p.target for e in row) for row in rows.values() for p in panels} - {0})
     if counts == [1]:
         return "One seed."
     return f"Mean ± sample std over seeds (n = {' or '.join(map(str, counts))})."

@@ -1,4 +1,4 @@
-"""What every table must say about itself: backbone, selection, seeds, settings, machine, splits, warnings."""
+"""What every table must say about itself: backbone, selection, seeds, settings, machine, splits."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 from fedbench.config import Training
 from fedbench.quirks import BEST_ON_TEST
 from fedbench.report.arithmetic import HM
+from fedbench.report.entries import Entry
 from fedbench.report.layout import AVG
-from fedbench.report.matrix import spreads
-from fedbench.report.rows import FEW, LAYOUT, SHOTS, flat, held_out, listed, short, shown, unique
+from fedbench.report.rows import FEW, LAYOUT, SHOTS, Row, listed, short, shown, unique
 from fedbench.report.select import describe
 from fedbench.report.tables import Table
-from fedbench.store.read import Done
+from fedbench.store.frame import flat
 
 TRAINING = tuple(key for key in Training.model_fields if key != "precision")  # which `Computed` states
 
@@ -40,7 +40,7 @@ def facts(table: Table) -> list[tuple[str, str]]:
 def definitions(table: Table) -> str:
     """How the numbers came about, in one line."""
     text = "Accuracies in %: mean ± sample standard deviation over seeds"
-    metrics = {m for block in table.blocks for m in block.metrics}
+    metrics = {m for section in table.sections for m in section.metrics}
     if HM in metrics:
         text += "; HM: harmonic mean of the columns, per seed; an average's HM is that of its columns"
     if table.held_out:
@@ -49,7 +49,7 @@ def definitions(table: Table) -> str:
         text += "; Avg: mean of the columns, per seed"
     if any(found.groups for found in table.layouts.values()):
         text += "; a domain's column: mean over its clients; the last column: mean over all clients"
-    if any(len(block.metrics) == 1 for block in spreads(table)):
+    if any(len(section.metrics) == 1 for section in table.spreads):
         text += (
             "; each number is the mean over clients; Std over clients: sample standard deviation over the "
             "clients of a seed, averaged over seeds"
@@ -57,60 +57,24 @@ def definitions(table: Table) -> str:
     return text + "."
 
 
-def warnings(table: Table) -> list[str]:
-    """Reasons to distrust the table: rows that did not see one split or one set of weights; guessed names."""
-    lines = []
-    splits: dict[tuple[str, int, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    options = [c.config.split_options for c in table.cells]
-    varying = [
-        k for k in unique(k for o in options for k in o) if len({shown(o.get(k)) for o in options}) > 1
-    ]
-    for c in table.cells:
-        # cells with other options of the split were never meant to see the same one
-        own = "".join(f", {key} {shown(c.config.split_options.get(key))}" for key in varying)
-        splits[c.config.dataset, c.config.seed, own][c.record.hashes.split].append(table.labels[c.name])
-    for (dataset, seed, own), hashes in sorted(splits.items()):
-        if len(hashes) > 1:
-            groups = "; ".join(f"{h[:8]}: {', '.join(unique(rows))}" for h, rows in hashes.items())
-            lines.append(f"on {dataset}, seed {seed}{own}, the rows did not see the same split ({groups})")
-    doubtful = unique(c.config.dataset for c in table.cells if _doubtful(table, c))
-    if doubtful:
-        lines.append(
-            f"the cells of {', '.join(doubtful)} do not keep the order of their clients: their numbers are "
-            "assigned to domains in alphabetical order, which may be wrong"
-        )
-    weights: dict[str, list[str]] = defaultdict(list)
-    for c in table.cells:
-        weights[c.record.hashes.weights].append(table.labels[c.name])
-    if len(weights) > 1:
-        groups = "; ".join(f"{h[:8]}: {', '.join(unique(rows))}" for h, rows in weights.items())
-        lines.append(f"the cells do not share the weights of {table.backbone} ({groups})")
-    return lines
-
-
-def unfinished(table: Table) -> list[str]:
-    """A line for every cell that has no numbers."""
-    return [cell.line for cell in table.open]
-
-
 def _weights(table: Table) -> str:
-    hashes = unique(c.record.hashes.weights for c in table.cells)
+    hashes = unique(e.record.hashes.weights for e in table.entries)
     return f", weights {', '.join(h[:8] for h in hashes)}" if hashes else ""
 
 
 def _protocol(table: Table) -> str:
     parts = [table.split]
-    protocols = [c.record.protocol for c in table.cells]
+    protocols = [e.record.protocol for e in table.entries]
     clients = unique(p.clients for p in protocols if p.clients is not None)
-    options = [key for c in table.cells for key in flat(c.config) if key.startswith("split_options.")]
+    options = [key for e in table.entries for key in flat(e.config) if key.startswith("split_options.")]
     options = [key for key in options if key not in LAYOUT]
     if clients and "split_options.clients" not in options:
         parts.append(f"{' / '.join(map(str, clients))} clients")
     parts += _settings(table, options)
     sources: dict[str, list[str]] = defaultdict(list)
-    for c in table.cells:
-        if c.record.protocol.source:
-            sources[c.record.protocol.source].append(c.config.dataset)
+    for e in table.entries:
+        if e.record.protocol.source:
+            sources[e.record.protocol.source].append(e.dataset)
     parts += [f"{source} split of {', '.join(unique(datasets))}" for source, datasets in sources.items()]
     return ", ".join(parts)
 
@@ -118,9 +82,9 @@ def _protocol(table: Table) -> str:
 def _data(table: Table) -> str:
     """What the records note about the data; whose, where there are several datasets."""
     notes: dict[str, list[str]] = defaultdict(list)
-    for c in table.cells:
-        notes[c.config.dataset] += c.record.protocol.notes
-    several = len(unique(c.config.dataset for c in table.cells)) > 1
+    for e in table.entries:
+        notes[e.dataset] += e.record.protocol.notes
+    several = len(unique(e.dataset for e in table.entries)) > 1
     return "; ".join(
         (f"{dataset}: " if several else "") + ", ".join(unique(found))
         for dataset, found in notes.items()
@@ -131,15 +95,15 @@ def _data(table: Table) -> str:
 def quirks(table: Table) -> str:
     """Which quirks the labels' short names stand for, and those of datasets, which no label has."""
     named = [
-        f"{row[row.rindex('[') + 1 : -1].removeprefix('quirks ')}: {listed(table.quirks[row])}"
+        f"{row.label[row.label.rindex('[') + 1 : -1].removeprefix('quirks ')}: {listed(row.quirks)}"
         for row in table.rows
-        if len(table.quirks[row]) > FEW
+        if len(row.quirks) > FEW
     ]
     of_data = [
-        f"on {c.config.dataset}: {quirk}"
-        for c in table.cells
-        for quirk in c.config.quirks.dataset
-        if quirk not in table.quirks[table.labels[c.name]]
+        f"on {e.dataset}: {quirk}"
+        for e in table.entries
+        for quirk in e.config.quirks.dataset
+        if quirk not in e.row.quirks
     ]
     return "; ".join(unique([*named, *of_data]))
 
@@ -149,18 +113,21 @@ def _selection(table: Table) -> str:
     if not table.columns:
         return table.rule
     text = describe(table.rule, table.columns[0])
-    rows = unique(table.labels[c.name] for c in table.cells if BEST_ON_TEST in c.config.quirks.engine)
+    rows = unique(e.row.label for e in table.entries if BEST_ON_TEST in e.config.quirks.engine)
     if rows and table.rule != "best-test":
         text += f"; {', '.join(rows)}: {describe('best-test', table.columns[0])}"
     return text
 
 
 def _seeds(table: Table) -> str:
-    seeds = sorted({c.config.seed for c in table.cells})
+    seeds = sorted({e.seed for e in table.entries})
     if not seeds:
         return ""
     n = "n differs: see the last column" if table.mixed_n else f"n = {len(seeds)}"
-    counts = {len(per_seed) for per_seed in table.per_seed.values()}
+    by_row: dict[tuple[Row, str], set[int]] = defaultdict(set)
+    for e in table.entries:
+        by_row[e.row, e.dataset].add(e.seed)
+    counts = set(map(len, by_row.values()))
     if not table.mixed_n and counts != {len(seeds)}:  # e.g. every row has two of three seeds
         n = f"n = {' / '.join(map(str, sorted(counts)))}"
     return f"{', '.join(map(str, seeds))} ({n})"
@@ -173,20 +140,20 @@ def _training(table: Table) -> str:
 
 def _settings(table: Table, keys: Iterable[str], *, trained_only: bool = False) -> list[str]:
     """`key value` for each key; where the value differs, which rows have which."""
-    cells = [c for c in table.cells if not (trained_only and c.untrained_method)]
-    return [text for key in unique(keys) if (text := _one_setting(table, cells, key))]
+    entries = [e for e in table.entries if not (trained_only and e.cell.untrained_method)]
+    return [text for key in unique(keys) if (text := _one_setting(entries, key))]
 
 
-def _one_setting(table: Table, cells: list[Done], key: str) -> str:
-    groups: dict[str, list[Done]] = defaultdict(list)
-    for c in cells:
-        groups[_setting_text(key, flat(c.config).get(key))].append(c)
+def _one_setting(entries: list[Entry], key: str) -> str:
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for e in entries:
+        groups[_setting_text(key, flat(e.config).get(key))].append(e)
     name = short(key).replace("_", " ")
     if len(groups) < 2:
         return "".join(f"{name} {text}" for text in groups)
-    datasets = {text: unique(c.config.dataset for c in group) for text, group in groups.items()}
+    datasets = {text: unique(e.dataset for e in group) for text, group in groups.items()}
     by_dataset = sum(map(len, datasets.values())) == len({d for found in datasets.values() for d in found})
-    rows = {text: unique(table.labels[c.name] for c in group) for text, group in groups.items()}
+    rows = {text: unique(e.row.label for e in group) for text, group in groups.items()}
     if key == SHOTS_KEY and not by_dataset:  # the rows' labels say which has which
         return f"{name} {' / '.join(groups)}"
     return f"{name} " + _listed(datasets if by_dataset else rows)
@@ -206,37 +173,36 @@ def _listed(groups: Mapping[str, Iterable[str]]) -> str:
 def _hyper(table: Table) -> list[tuple[str, str]]:
     """Every row's hyper-parameters, whatever its shots; those set per dataset with their datasets."""
     result = []
-    for row in unique(table.short[row] for row in table.rows):
-        cells = [c for c in table.cells if table.short[table.labels[c.name]] == row]
+    for label in unique(row.short for row in table.rows):
+        entries = [e for e in table.entries if e.row.short == label]
         parts = []
-        for key in unique(k for c in cells for k in flat(c.config) if k.startswith("hyper.")):
+        for key in unique(k for e in entries for k in flat(e.config) if k.startswith("hyper.")):
             values: dict[str, list[str]] = defaultdict(list)
-            for c in cells:
-                values[shown(flat(c.config).get(key, "unset"))].append(c.config.dataset)
+            for e in entries:
+                values[shown(flat(e.config).get(key, "unset"))].append(e.dataset)
             parts.append(f"{short(key)}=" + (_listed(values) if len(values) > 1 else "".join(values)))
-        result.append((row, ", ".join(parts)))
+        result.append((label, ", ".join(parts)))
     return result
 
 
 def _computed(table: Table) -> str:
-    places = Counter((c.record.environment.precision, c.record.environment.device) for c in table.cells)
-    versions = unique((c.record.environment.fedbench, c.record.environment.commit) for c in table.cells)
+    places = Counter((e.record.environment.precision, e.record.environment.device) for e in table.entries)
+    versions = unique((e.record.environment.fedbench, e.record.environment.commit) for e in table.entries)
     parts = []
     for (precision, device), n in places.items():
         parts.append(f"{precision} on {device} ({n} {'cell' if n == 1 else 'cells'})")
     for version, commit in versions:
-        parts.append(f"fedbench {version}" + (f" at {commit[:8]}" if commit else ""))
+        parts.append(f"fedbench {version}" + (f" at {commit}" if commit else ""))
     return ", ".join(parts)
 
 
 def _splits(table: Table) -> str:
     hashes: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for c in sorted(table.cells, key=lambda c: c.config.seed):
-        target = held_out(c.config)
-        key = f"s{c.config.seed}" + (f" without {target}" if target else "")
-        seen = hashes[c.config.dataset]
-        seen[key] = unique([*seen.get(key, ()), c.record.hashes.split[:8]])
-    datasets = unique(c.config.dataset for c in table.cells)
+    for e in sorted(table.entries, key=lambda e: e.seed):
+        key = f"s{e.seed}" + (f" without {e.target}" if e.target else "")
+        seen = hashes[e.dataset]
+        seen[key] = unique([*seen.get(key, ()), e.record.hashes.split[:8]])
+    datasets = unique(e.dataset for e in table.entries)
     return "; ".join(f"{dataset} {_by_key(hashes[dataset])}" for dataset in datasets)
 
 
@@ -244,14 +210,9 @@ def _by_key(hashes: Mapping[str, tuple[str, ...]]) -> str:
     return ", ".join(f"{key} {'/'.join(found)}" for key, found in hashes.items())
 
 
-def _doubtful(table: Table, cell: Done) -> bool:
-    """Its clients' numbers may be under the wrong names."""
-    return cell.name in table.clients and not table.clients[cell.name].sure
-
-
 def _missing(table: Table) -> str:
     missing: dict[str, int] = defaultdict(int)
-    for c in table.cells:
-        missing[c.config.dataset] = max(missing[c.config.dataset], c.record.protocol.missing)
+    for e in table.entries:
+        missing[e.dataset] = max(missing[e.dataset], e.record.protocol.missing)
     text = ", ".join(f"{dataset} {count}" for dataset, count in missing.items() if count)
-    return text or ("none" if table.cells else "")
+    return text or ("none" if table.entries else "")

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from fedbench.report.facts import quirks
 from fedbench.report.tables import Table
+from fedbench.report.warnings import changed
 
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00",
@@ -52,7 +53,7 @@ class Look:
 
 def looks(tables: Sequence[Table]) -> dict[str, Look]:
     """A look for each row of the store; from the thirteenth row on, colours come again with another dash."""
-    rows = list(dict.fromkeys(row for table in tables for row in table.rows))
+    rows = list(dict.fromkeys(row for table in tables for row in table.labels))
     n = len(PALETTE)
     # Markers go round out of step with the colours, so that no pair of both repeats before long.
     return {
@@ -85,6 +86,8 @@ def tidy(axes: Axes) -> None:
 def lines_of(width: float, table: Table, text: str) -> list[str]:
     """The footnote's lines in a figure of `width` inches: backbone with its caveat, then `text`, then quirks."""
     said = f"{text.rstrip()} Quirks {found}." if (found := quirks(table)) else text
+    if others := changed(table):
+        said += f" Run by code that has changed since: {', '.join(others)}."
     caveat = f" ({table.caveat})" if table.caveat else ""
     characters = int((width - 0.16) * 72 / (0.52 * SMALL))  # a character takes about half of the font size
     return textwrap.wrap(f"{table.split}, {table.backbone}{caveat}. {said}", characters)
@@ -123,7 +126,7 @@ def legend_width(names: Iterable[str]) -> float:
 
 def not_shown(table: Table, shown: Sequence[str]) -> str:
     """Names the rows of the table that a figure lacks, for its footnote."""
-    absent = [row for row in table.rows if row not in shown]
+    absent = [row for row in table.labels if row not in shown]
     return f" Without numbers: {', '.join(absent)}." if absent else ""
 
 

@@ -1,4 +1,4 @@
-"""What the columns of a dataset's block are: chosen by what its cells hold, not by the protocol's name.
+"""What the columns of a dataset's section are: chosen by what its cells hold, not by the protocol's name.
 
 - Plain: the protocol's columns, and HM where its summary says so.
 - Cells with a held-out domain: one column a domain, the mean over that cell's clients (the sources), as
@@ -9,14 +9,13 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fedbench.report.arithmetic import HM, harmonic_mean
-from fedbench.report.clients import Names, groups, merged
-from fedbench.report.rows import held_out, listed, unique
-from fedbench.report.select import Selected
-from fedbench.store.read import Done
+from fedbench.report.clients import groups, merged
+from fedbench.report.entries import Entry
+from fedbench.report.rows import listed, unique
 
 AVG = "avg"
 
@@ -30,7 +29,7 @@ class Layout:
 
     Attributes:
         columns: the protocol's columns.
-        metrics: what the block shows, in order.
+        metrics: what its section shows, in order.
         shared: those of the metrics that an average over datasets can show.
         targets: domains that cells hold out, in the task's order; empty for other protocols.
         domains: all domains, targets and sources, in the task's order.
@@ -44,18 +43,15 @@ class Layout:
     domains: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
 
-    def numbers(
-        self, cells: Iterable[Done], selected: Mapping[str, Selected], names: Mapping[str, Names]
-    ) -> dict[str, float]:
+    def numbers(self, entries: Iterable[Entry]) -> dict[str, float]:
         """One seed's numbers; nan: a cell lacks it; not there: a cell is lacking."""
         numbers: dict[str, float] = {}
-        for cell in cells:
-            chosen, target = selected[cell.name], held_out(cell.config)
+        for e in entries:
             for column in self.columns:
-                value = chosen.values.get(column, math.nan)
-                numbers[column if target is None else f"{column}/{target}"] = value
+                value = e.selected.values.get(column, math.nan)
+                numbers[column if e.target is None else f"{column}/{e.target}"] = value
                 if self.groups:
-                    numbers |= self._grouped(column, chosen.clients.get(column, ()), names.get(cell.name))
+                    numbers |= self._grouped(column, e)
         for column in self.columns if self.targets else ():
             every = [numbers.get(f"{column}/{domain}") for domain in self.domains]
             there = [x for x in every if x is not None]
@@ -65,17 +61,18 @@ class Layout:
             numbers[HM] = harmonic_mean([numbers[column] for column in self.columns])
         return numbers
 
-    def _grouped(self, column: str, values: Sequence[float], names: Names | None) -> dict[str, float]:
-        places = groups(names.names) if names else {}
+    def _grouped(self, column: str, entry: Entry) -> dict[str, float]:
+        values = entry.selected.clients.get(column, ())
+        places = groups(entry.clients.names) if entry.clients else {}
         means = {d: statistics.fmean(values[i] for i in places[d]) for d in places if values}
         return {f"{column}/{domain}": means.get(domain, math.nan) for domain in self.groups}
 
 
-def layout(cells: Sequence[Done], names: Mapping[str, Names], planned: Sequence[str]) -> Layout:
+def layout(entries: Sequence[Entry], planned: Sequence[str]) -> Layout:
     """The layout of a dataset's finished cells; `planned` are the held-out domains of all its cells."""
-    protocols = [c.record.protocol for c in cells]
+    protocols = [e.record.protocol for e in entries]
     columns = unique(column for p in protocols for column in p.columns)
-    orders = [names[c.name].names for c in cells if c.name in names]
+    orders = [e.clients.names for e in entries if e.clients]
     if planned:
         domains = merged(orders, planned)
         targets = tuple(d for d in domains if d in planned)

@@ -1,16 +1,19 @@
 """Numbers per client: held-out domain by source client, and the spread over clients."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedbench.report.arithmetic import MISSING, Value, over_clients, over_seeds
 from fedbench.report.clients import groups
-from fedbench.report.rows import held_out
-from fedbench.report.tables import Block, Table
-from fedbench.store.read import Done
+from fedbench.report.entries import Entry
+from fedbench.report.layout import Layout
+from fedbench.report.sections import Section
 
 ALL = "*"
 """In a metric's name: over all clients, as in `target/amazon<-*`."""
+
+Placed = Mapping[tuple[str, str], Sequence[Entry]]
+"""(row, dataset) to its cells."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +38,26 @@ class Matrix:
         return f"{self.column}/{target}<-{source}"
 
 
-def matrices(table: Table) -> list[Matrix]:
+def matrices(placed: Placed, layouts: Mapping[str, Layout], rows: Sequence[str]) -> tuple[Matrix, ...]:
     """A matrix for every row and column on every dataset with held-out domains whose sources have names."""
-    return [
-        _matrix(table, dataset, row, column)
-        for dataset, layout in table.layouts.items()
-        for row in table.rows
-        for column in layout.columns
-        if any(c.name in table.clients for c in cells_of(table, row, dataset) if held_out(c.config))
-    ]
+    found = []
+    for dataset, layout in layouts.items():
+        for row in rows:
+            cells = [e for e in placed.get((row, dataset), ()) if e.clients and e.target is not None]
+            found += [_matrix(dataset, row, column, layout, cells) for column in layout.columns if cells]
+    return tuple(found)
 
 
-def cells_of(table: Table, row: str, dataset: str) -> list[Done]:
-    """The finished cells of a row on a dataset."""
-    return [c for c in table.cells if table.labels[c.name] == row and c.config.dataset == dataset]
-
-
-def _matrix(table: Table, dataset: str, row: str, column: str) -> Matrix:
-    layout = table.layouts[dataset]
+def _matrix(dataset: str, row: str, column: str, layout: Layout, entries: Sequence[Entry]) -> Matrix:
     seeds: dict[tuple[str, str], dict[int, float]] = {}
     sources: dict[str, list[str]] = {target: [] for target in layout.targets}
-    for c in cells_of(table, row, dataset):
-        target, names = held_out(c.config), table.clients.get(c.name)
-        if target is None or names is None:
-            continue
-        sources[target] += [name for name in names.names if name not in sources[target]]
-        numbers = table.selected[c.name].clients[column]
-        for name, number in zip(names.names, numbers, strict=False):  # there may be no numbers
-            seeds.setdefault((target, name), {})[c.config.seed] = number
+    for e in entries:
+        assert e.target is not None
+        assert e.clients is not None
+        sources[e.target] += [name for name in e.clients.names if name not in sources[e.target]]
+        numbers = e.selected.clients[column]
+        for name, number in zip(e.clients.names, numbers, strict=False):  # there may be no numbers
+            seeds.setdefault((e.target, name), {})[e.seed] = number
     values = {(t, s): over_seeds(seeds.get((t, s), {})) for t in layout.targets for s in sources[t]}
     across = {}
     for target in layout.targets:
@@ -72,32 +67,30 @@ def _matrix(table: Table, dataset: str, row: str, column: str) -> Matrix:
     return Matrix(dataset, row, column, layout.targets, shown, values, across)
 
 
-def spreads(table: Table) -> list[Block]:
+def spreads(placed: Placed, layouts: Mapping[str, Layout], rows: Sequence[str]) -> tuple[Section, ...]:
     """Per dataset with a single column: mean ± sample std over clients, both averaged over seeds.
 
-    The metrics are the block's, with `<-*` behind them. Datasets with held-out domains have matrices instead,
+    The metrics are the section's, with `<-*` behind them. Datasets with held-out domains have matrices instead,
     and where no cell has two clients there is no spread.
     """
-    blocks = []
-    for dataset, layout in table.layouts.items():
+    found = []
+    for dataset, layout in layouts.items():
         if len(layout.columns) > 1 or layout.targets:
             continue
-        values = {row: _spread(table, dataset, row) for row in table.rows}
+        values = {row: _spread(layout, placed.get((row, dataset), ())) for row in rows}
         if any(value.n > 1 for row in values.values() for value in row):
-            blocks.append(Block(dataset, tuple(f"{m}<-{ALL}" for m in layout.metrics), values))
-    return blocks
+            found.append(Section(dataset, tuple(f"{m}<-{ALL}" for m in layout.metrics), values))
+    return tuple(found)
 
 
-def _spread(table: Table, dataset: str, row: str) -> tuple[Value, ...]:
-    layout = table.layouts[dataset]
+def _spread(layout: Layout, entries: Sequence[Entry]) -> tuple[Value, ...]:
     (column,) = layout.columns
-    cells = cells_of(table, row, dataset)
-    everyone = [table.selected[c.name].clients[column] for c in cells]
+    everyone = [e.selected.clients[column] for e in entries]
     values = []
     for domain in layout.groups:
         parts = []
-        for c, numbers in zip(cells, everyone, strict=True):
-            places = groups(table.clients[c.name].names) if c.name in table.clients else {}
+        for e, numbers in zip(entries, everyone, strict=True):
+            places = groups(e.clients.names) if e.clients else {}
             parts.append([numbers[i] for i in places.get(domain, ())] if numbers else [])
         values.append(over_clients(parts))
     return (*values, over_clients(everyone))

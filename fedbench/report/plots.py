@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from fedbench.report.curves import curves
 from fedbench.report.figures import looks, slug
 from fedbench.report.scatter import scatter
-from fedbench.report.tables import AVERAGE, Table
+from fedbench.report.sections import AVERAGE
+from fedbench.report.tables import Table
 
 
 def figures(tables: Sequence[Table]) -> Iterator[tuple[str, Figure]]:
@@ -16,9 +17,9 @@ def figures(tables: Sequence[Table]) -> Iterator[tuple[str, Figure]]:
     for table in tables:
         prefix = slug(f"{table.split}-{table.backbone}-") if len(tables) > 1 else ""
         suffix = "" if table.rule == "last" else f"-{table.rule}"
-        for block in table.blocks:
-            if block.dataset != AVERAGE:
-                yield f"{prefix}rounds-{slug(block.dataset)}", curves(table, block.dataset, look)
-            fig = scatter(table, block, look)
+        for section in table.sections:
+            if section.dataset != AVERAGE:
+                yield f"{prefix}rounds-{slug(section.dataset)}", curves(table, section.dataset, look)
+            fig = scatter(table, section, look)
             if fig is not None:
-                yield f"{prefix}scatter-{slug(block.dataset)}{suffix}", fig
+                yield f"{prefix}scatter-{slug(section.dataset)}{suffix}", fig

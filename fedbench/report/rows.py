@@ -14,12 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedbench.config import RunConfig
-from fedbench.store.read import Store
-
-IDENTITY = ("method", "dataset", "split", "backbone", "seed", "quirks")
-"""Keys with a place of their own in the table."""
-
-NESTED = ("hyper", "split_options")
+from fedbench.store.frame import flat
+from fedbench.store.read import Contents
 
 HELD_OUT, SHOTS = "target", "shots"
 """Split options that the table's layout knows: a held-out domain, images per class."""
@@ -34,29 +30,25 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Row labels.
+class Row:
+    """A row of the tables.
 
     Attributes:
-        of: cell name to its row's label (finished and unfinished cells).
-        order: the labels as the table lists them.
-        quirks: label to the quirks that it names.
-        method: label to the method's name.
-        short: label without the shots.
+        label: the method, and what sets the row apart from the method's others.
+        short: the label without the shots.
+        quirks: those that the label names.
     """
 
-    of: Mapping[str, str]
-    order: tuple[str, ...]
-    quirks: Mapping[str, tuple[str, ...]]
-    method: Mapping[str, str]
-    short: Mapping[str, str]
+    label: str
+    short: str
+    quirks: tuple[str, ...] = ()
 
 
-def rows(store: Store) -> Rows:
-    """Label every cell of the store; labels are the same in all of its tables and figures."""
-    cells = store.configs
+def rows(contents: Contents) -> dict[str, Row]:
+    """Every cell's row by the cell's name, in the order of the rows; the same in all tables and figures."""
+    cells = contents.configs
     keys, active = _varying(cells.values()), _row_quirks(cells)
-    rank = _method_ranks(store, cells)
+    rank = _method_ranks(contents)
 
     def place(name: str) -> tuple[Any, ...]:
         config = cells[name]
@@ -71,29 +63,13 @@ def rows(store: Store) -> Rows:
         text = _label(cells[name], keys[cells[name].method], without=without)
         return text + (f" [{names.get(active[name], listed(active[name]))}]" if active[name] else "")
 
-    of = {name: label(name) for name in cells}
-    return Rows(
-        of=of,
-        order=unique(of[name] for name in ordered),
-        quirks={of[name]: active[name] for name in ordered},
-        method={of[name]: cells[name].method for name in ordered},
-        short={of[name]: label(name, without=SHOTS) for name in ordered},
-    )
+    return {name: Row(label(name), label(name, without=SHOTS), active[name]) for name in ordered}
 
 
 def held_out(config: RunConfig) -> str | None:
     """The domain that nobody trained on, where the protocol has one."""
     target = config.split_options.get(HELD_OUT)
     return None if target is None else shown(target)
-
-
-def flat(config: RunConfig) -> dict[str, Any]:
-    """The configuration but for IDENTITY: "hyper.mu", "split_options.shots", "rounds", ..."""
-    values = config.model_dump(mode="json", exclude=set(IDENTITY))
-    result: dict[str, Any] = {}
-    for key in NESTED:
-        result |= {f"{key}.{name}": value for name, value in values.pop(key).items()}
-    return result | values
 
 
 def canonical(value: Any) -> str:
@@ -165,12 +141,13 @@ def _label(config: RunConfig, keys: tuple[str, ...], *, without: str = "") -> st
     return config.method + (f" ({', '.join(parts)})" if parts else "")
 
 
-def _method_ranks(store: Store, cells: Mapping[str, RunConfig]) -> dict[str, int]:
+def _method_ranks(contents: Contents) -> dict[str, int]:
     """The grid's order of methods; without one, methods that train nothing first, then the alphabet."""
-    static = {c.config.method for c in store.done if c.untrained_method}
+    cells = contents.configs
+    static = {c.config.method for c in contents.finished if c.untrained_method}
     alphabet = sorted({c.method for c in cells.values()}, key=lambda m: (m not in static, m.lower()))
-    listed = [cells[name].method for name in store.order if name in cells]
-    return {method: i for i, method in enumerate(dict.fromkeys([*listed, *alphabet]))}
+    planned = [cells[name].method for name in contents.order if name in cells]
+    return {method: i for i, method in enumerate(unique([*planned, *alphabet]))}
 
 
 def _sortable(value: Any) -> tuple[int, float, str]:

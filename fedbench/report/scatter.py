@@ -25,8 +25,9 @@ from fedbench.report.figures import (
     title,
 )
 from fedbench.report.labels import Obstacle, find_places, write
+from fedbench.report.sections import Section
 from fedbench.report.select import describe
-from fedbench.report.tables import Block, Table
+from fedbench.report.tables import Table
 from fedbench.report.text import heading
 
 WIDTH, SIDE, LEFT, TOP = 5.2, 3.6, 0.6, 0.38
@@ -39,13 +40,13 @@ BAR = 0.6
 Point = tuple[str, Value, Value]
 
 
-def scatter(table: Table, block: Block, look: Mapping[str, Look]) -> Figure | None:
+def scatter(table: Table, section: Section, look: Mapping[str, Look]) -> Figure | None:
     """Means over seeds with ± sample std as error bars. None if the protocol has fewer than two columns."""
-    columns = [m for m in table.columns if m in block.metrics]
+    columns = [m for m in table.columns if m in section.metrics]
     if len(columns) < 2:
         return None
-    first, last = block.metrics.index(columns[0]), block.metrics.index(columns[-1])
-    points = [(row, block.values[row][first], block.values[row][last]) for row in table.rows]
+    first, last = section.metrics.index(columns[0]), section.metrics.index(columns[-1])
+    points = [(row, section.values[row][first], section.values[row][last]) for row in table.labels]
     points = [(row, x, y) for row, x, y in points if not (x.missing or y.missing)]
     if not points:
         return None
@@ -75,7 +76,7 @@ def scatter(table: Table, block: Block, look: Mapping[str, Look]) -> Figure | No
             linestyle="none",
         )
     _name(fig, axes, points, look)
-    title(fig, f"{block.dataset}: {heading(columns[0])} against {heading(columns[-1])}")
+    title(fig, f"{section.dataset}: {heading(columns[0])} against {heading(columns[-1])}")
     footnote(fig, foot)
     return fig
 

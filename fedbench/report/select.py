@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from fedbench.errors import FedbenchError, unknown
 from fedbench.quirks import BEST_ON_TEST
-from fedbench.store.read import Done, Round
+from fedbench.store.read import EvaluatedRound, Finished
 
 Rule = Literal["last", "mean-last-5", "best-val", "best-test"]
 RULES: tuple[str, ...] = get_args(Rule)
@@ -29,7 +29,7 @@ class Selected:
     clients: dict[str, tuple[float, ...]]
 
 
-def select(cell: Done, rule: str) -> Selected:
+def select(cell: Finished, rule: str) -> Selected:
     """Apply a selection rule to a finished cell, unless its quirk has one.
 
     Raises:
@@ -64,7 +64,7 @@ def describe(rule: str, first_column: str) -> str:
     }[rule]
 
 
-def _choose(cell: Done, candidates: list[Round], rule: str) -> list[Round]:
+def _choose(cell: Finished, candidates: list[EvaluatedRound], rule: str) -> list[EvaluatedRound]:
     if rule == "last" or len(candidates) == 1:
         return candidates[-1:]
     if rule == "mean-last-5":

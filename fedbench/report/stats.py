@@ -34,7 +34,7 @@ class Comparison:
 
 def metric(table: Table) -> str:
     """What is compared: HM where the protocol has it, else the mean of its columns."""
-    return HM if any(HM in block.metrics for block in table.blocks) else "mean"
+    return HM if any(HM in section.metrics for section in table.sections) else "mean"
 
 
 def compare(table: Table, versus: str) -> list[Comparison]:
@@ -47,9 +47,9 @@ def compare(table: Table, versus: str) -> list[Comparison]:
         FedbenchError: no such row.
     """
     baseline = _row(table, versus)
-    scores = {row: _scores(table, row) for row in table.rows}
+    scores = {row: _scores(table, row) for row in table.labels}
     result = []
-    for row in table.rows:
+    for row in table.labels:
         if row != baseline:
             pairs = sorted(set(scores[row]) & set(scores[baseline]))
             result.append(_comparison(row, [scores[row][p] - scores[baseline][p] for p in pairs]))
@@ -57,28 +57,28 @@ def compare(table: Table, versus: str) -> list[Comparison]:
 
 
 def _row(table: Table, versus: str) -> str:
-    if versus in table.rows:
+    if versus in table.labels:
         return versus
-    of_method = {table.labels[c.name] for c in table.cells if c.config.method == versus}
+    of_method = {e.row.label for e in table.entries if e.config.method == versus}
     if len(of_method) == 1:
         return of_method.pop()
     if of_method:
         raise FedbenchError(
             f"'{versus}' has several rows; compare with one of: {', '.join(sorted(of_method))}"
         )
-    raise unknown("row to compare with", versus, table.rows)
+    raise unknown("row to compare with", versus, table.labels)
 
 
 def _scores(table: Table, row: str) -> dict[tuple[str, int, str], float]:
     """(dataset, seed, split hash) to the row's score, where there is one."""
     scores = {}
-    for c in table.cells:
-        if table.labels[c.name] == row:
-            numbers = list(table.selected[c.name].values.values())
-            hm = HM in table.layouts[c.config.dataset].metrics
+    for e in table.entries:
+        if e.row.label == row:
+            numbers = list(e.selected.values.values())
+            hm = HM in table.layouts[e.dataset].metrics
             score = harmonic_mean(numbers) if hm else statistics.fmean(numbers)
             if not math.isnan(score):
-                scores[c.config.dataset, c.config.seed, c.record.hashes.split] = score
+                scores[e.dataset, e.seed, e.record.hashes.split] = score
     return scores
 
 

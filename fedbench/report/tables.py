@@ -1,42 +1,28 @@
-"""The table of a store: rows are methods, blocks are datasets, columns are as `layout` finds them.
+"""The table of a store: rows are methods, sections are datasets, columns are as `layout` finds them.
 
-Definitions (DESIGN section 5):
+Definitions:
 
 - a number is the mean over seeds, ± is the sample standard deviation (ddof 1) over seeds, n their count;
 - HM is computed per seed from that seed's columns, then pooled over seeds like any column;
-- the Average block averages columns over the datasets, per seed, over the seeds that every dataset has; its ±
+- the Average section averages columns over the datasets, per seed, over the seeds that every dataset has; its ±
   is the sample standard deviation over seeds of these per-seed averages. Its HM is the HM of the averaged,
   unrounded columns (not a mean of HMs), the ± beside it that of the per-seed HMs of averaged columns;
 - a missing cell makes its average missing.
 """
 
 import math
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fedbench.config import RunConfig
 from fedbench.errors import FedbenchError
-from fedbench.report.arithmetic import HM, MISSING, Value, harmonic_mean, over_seeds
-from fedbench.report.clients import Names, named_clients
+from fedbench.report.entries import Entry, entries
 from fedbench.report.layout import Layout, PerSeed, gaps, layout
-from fedbench.report.rows import Rows, held_out, listed, rows, unique
-from fedbench.report.select import Selected, check_rule, select
-from fedbench.store.read import Done, Open, Store
-
-AVERAGE = "Average"
-
-Numbers = Mapping[tuple[str, str], PerSeed]
-"""(row, dataset) to the selected numbers of every seed."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """The rows of one dataset, or of the average over datasets. `values[row]` follow `metrics`."""
-
-    dataset: str
-    metrics: tuple[str, ...]
-    values: Mapping[str, tuple[Value, ...]]
+from fedbench.report.matrix import Matrix, Placed, matrices, spreads
+from fedbench.report.rows import SHOTS, Row, held_out, rows, unique
+from fedbench.report.sections import Numbers, Section, average, section
+from fedbench.report.select import check_rule
+from fedbench.store.read import Contents, Unfinished
 
 
 @dataclass(frozen=True)
@@ -44,51 +30,51 @@ class Table:
     """All cells of one protocol on one backbone.
 
     Attributes:
-        rows: row labels in order.
-        labels: cell name to row label.
-        quirks: row label to the quirks that it names.
-        short: row label to the label without the shots.
-        blocks: Average first where there are several datasets with the same columns, then the datasets.
-        layouts: dataset to the layout of its block.
-        per_seed: (row, dataset) to the numbers of every seed by metric.
-        selected: cell name to the selected numbers, per client too.
-        clients: cell name to its clients' names, where they are known and the layout needs them.
-        cells: finished cells, in the order of datasets and rows.
-        open: unfinished cells, those without a readable configuration included.
+        rows: those of its cells, finished or not, in order.
+        shots: row label to images per class (None: all), for the rows that have one number of them.
+        entries: finished cells, in the order of datasets, rows, seeds and held-out domains.
+        unfinished: those without a readable configuration included.
+        layouts: dataset to the layout of its section.
+        sections: the average first, where there are several datasets with the same columns; then the datasets.
+        spreads: over clients, for the datasets that have one column.
+        matrices: held-out domain by source client, for the datasets that hold out domains.
         notes: numbers that finished cells lack, and what the averages leave out.
     """
 
     split: str
     backbone: str
     rule: str
-    rows: tuple[str, ...]
-    labels: Mapping[str, str]
-    quirks: Mapping[str, tuple[str, ...]]
-    short: Mapping[str, str]
-    blocks: tuple[Block, ...]
+    rows: tuple[Row, ...]
+    shots: Mapping[str, int | None]
+    entries: tuple[Entry, ...]
+    unfinished: tuple[Unfinished, ...]
     layouts: Mapping[str, Layout]
-    per_seed: Numbers
-    selected: Mapping[str, Selected]
-    clients: Mapping[str, Names]
-    cells: tuple[Done, ...]
-    open: tuple[Open, ...]
+    sections: tuple[Section, ...]
+    spreads: tuple[Section, ...]
+    matrices: tuple[Matrix, ...]
     notes: tuple[str, ...] = field(default=())
 
     @property
     def caveat(self) -> str:
         """What every table and figure must say of its backbone: "" if nothing."""
-        if any(not c.record.backbone.trained for c in self.cells):
+        backbones = [e.record.backbone for e in self.entries]
+        if any(not b.trained for b in backbones):
             return "untrained: numbers mean nothing"
-        return next((c.record.backbone.label for c in self.cells if c.record.backbone.label), "")
+        return next((b.label for b in backbones if b.label), "")
 
     @property
     def title(self) -> str:
         return f"{self.split}, {self.backbone}" + (f" ({self.caveat})" if self.caveat else "")
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the rows."""
+        return tuple(row.label for row in self.rows)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All columns of the table's datasets, without HM."""
-        return unique(column for c in self.cells for column in c.record.protocol.columns)
+        return unique(column for e in self.entries for column in e.record.protocol.columns)
 
     @property
     def held_out(self) -> bool:
@@ -98,155 +84,110 @@ class Table:
     @property
     def mixed_n(self) -> bool:
         """Rows rest on different numbers of seeds: each then states its own."""
-        values = [v for block in self.blocks for row in block.values.values() for v in row]
+        values = [v for found in self.sections for row in found.values.values() for v in row]
         return len({v.n for v in values if not v.missing}) > 1
 
+    @property
+    def changed(self) -> frozenset[Row]:
+        """Rows with a cell that was run by other code than the present."""
+        return frozenset(e.row for e in self.entries if e.cell.changed)
 
-def build_tables(store: Store, rule: str = "last") -> tuple[Table, ...]:
+
+def build_tables(contents: Contents, rule: str = "last") -> tuple[Table, ...]:
     """One table per (split, backbone) of the store.
 
     Raises:
         FedbenchError: unknown rule, a metric that the rule needs is missing, or no finished cell.
     """
     check_rule(rule)
-    if not store.done:
-        raise FedbenchError(_nothing(store))
-    labels = rows(store)
-    keys = unique((c.split, c.backbone) for c in store.configs.values())
-    return tuple(_table(store, labels, split, backbone, rule) for split, backbone in keys)
+    if not contents.finished:
+        raise FedbenchError(_nothing(contents))
+    row_of = rows(contents)
+    keys = unique((c.split, c.backbone) for c in contents.configs.values())
+    return tuple(_table(contents.part(*key), *key, row_of, rule) for key in keys)
 
 
-def _table(store: Store, labels: Rows, split: str, backbone: str, rule: str) -> Table:
-    done = tuple(c for c in store.done if (c.config.split, c.config.backbone) == (split, backbone))
-    unfinished = tuple(
-        c for c in store.open if c.config is None or (c.config.split, c.config.backbone) == (split, backbone)
-    )
-    configs = {n: c for n, c in store.configs.items() if (c.split, c.backbone) == (split, backbone)}
-    present = {labels.of[name] for name in configs}
-    ordered = unique(configs[name].dataset for name in store.order if name in configs)
-    datasets = unique([*ordered, *sorted({c.dataset for c in configs.values()})])
-    names = tuple(label for label in labels.order if label in present)
-    selected = {cell.name: select(cell, rule) for cell in done}
-    clients = named_clients(done)
-    layouts = {}
-    for dataset in datasets:
-        planned = unique(t for n in (*store.order, *configs) if (t := _target(configs.get(n), dataset)))
-        if cells := [c for c in done if c.config.dataset == dataset]:
-            layouts[dataset] = layout(cells, clients, planned)
+def _table(part: Contents, split: str, backbone: str, row_of: dict[str, Row], rule: str) -> Table:
+    configs = part.configs
+    present = {row_of[name] for name in configs}
+    ordered = tuple(row for row in unique(row_of.values()) if row in present)
+    labels = [row.label for row in ordered]
+    datasets = unique(c.dataset for c in configs.values())
+    found = entries(part, row_of, rule)
+    layouts = {
+        d: layout(own, _targets(configs, d))
+        for d in datasets
+        if (own := [e for e in found if e.dataset == d])
+    }
 
-    def place(cell: Done) -> tuple[int, int, int, int]:
-        dataset, target = cell.config.dataset, held_out(cell.config)
-        domain = layouts[dataset].targets.index(target) if target else 0
-        return datasets.index(dataset), names.index(labels.of[cell.name]), cell.config.seed, domain
+    def place(e: Entry) -> tuple[int, int, int, int]:
+        domain = layouts[e.dataset].targets.index(e.target) if e.target else 0
+        return datasets.index(e.dataset), ordered.index(e.row), e.seed, domain
 
-    done = tuple(sorted(done, key=place))
-    per_seed: dict[tuple[str, str], PerSeed] = {}
-    notes: list[str] = []
-    for (row, dataset, seed), cells in _grouped(done, labels.of).items():
-        numbers = layouts[dataset].numbers(cells, selected, clients)
-        per_seed.setdefault((row, dataset), {})[seed] = numbers
-    for cell in done:
-        lacking = [m for m, x in selected[cell.name].values.items() if math.isnan(x)]
-        notes += [f"{cell.name} has no finite number for '{m}'" for m in lacking]
-    nameless = [c.name for c in done if held_out(c.config) and c.name not in clients]
-    notes += [f"{name} does not say which client is which: it is in no matrix" for name in nameless]
-    for (row, dataset), seeds in per_seed.items():
-        notes += gaps(f"Avg of {row} on {dataset}", layouts[dataset], seeds)
-    blocks = [_block(d, found.metrics, names, per_seed) for d, found in layouts.items()]
-    if len(datasets) > 1:
-        average, lost = _average(datasets, layouts, names, per_seed)
-        blocks, notes = [*average, *blocks], [*notes, *lost]
+    found.sort(key=place)
+    placed = _placed(found)
+    numbers = {(row, d): _per_seed(own, layouts[d]) for (row, d), own in placed.items()}
+    averages, lost = average(datasets, layouts, labels, numbers) if len(datasets) > 1 else ([], [])
     return Table(
         split=split,
         backbone=backbone,
         rule=rule,
-        rows=names,
-        labels=labels.of,
-        quirks=labels.quirks,
-        short=labels.short,
-        blocks=tuple(blocks),
+        rows=ordered,
+        shots=_shots(configs, row_of),
+        entries=tuple(found),
+        unfinished=part.unfinished,
         layouts=layouts,
-        per_seed=per_seed,
-        selected=selected,
-        clients=clients,
-        cells=done,
-        open=unfinished,
-        notes=tuple(notes),
+        sections=(*averages, *(section(d, own, labels, numbers) for d, own in layouts.items())),
+        spreads=spreads(placed, layouts, labels),
+        matrices=matrices(placed, layouts, labels),
+        notes=(*lost, *_notes(found, layouts, numbers)),
     )
 
 
-def _target(config: RunConfig | None, dataset: str) -> str | None:
-    return held_out(config) if config is not None and config.dataset == dataset else None
+def _targets(configs: Mapping[str, RunConfig], dataset: str) -> tuple[str, ...]:
+    """The domains that cells on the dataset hold out, finished or not."""
+    targets = (held_out(c) for c in configs.values() if c.dataset == dataset)
+    return unique(target for target in targets if target is not None)
 
 
-def _grouped(cells: Iterable[Done], labels: Mapping[str, str]) -> dict[tuple[str, str, int], list[Done]]:
-    """(row, dataset, seed) to its cells: one for each held-out domain."""
-    found: dict[tuple[str, str, int], list[Done]] = {}
-    for c in cells:
-        found.setdefault((labels[c.name], c.config.dataset, c.config.seed), []).append(c)
-    return found
+def _placed(found: Sequence[Entry]) -> Placed:
+    placed: dict[tuple[str, str], list[Entry]] = {}
+    for e in found:
+        placed.setdefault((e.row.label, e.dataset), []).append(e)
+    return placed
 
 
-def _block(dataset: str, metrics: tuple[str, ...], names: tuple[str, ...], per_seed: Numbers) -> Block:
-    values = {}
-    for row in names:
-        seeds = sorted(per_seed.get((row, dataset), {}).items())
-        values[row] = tuple(
-            over_seeds({seed: numbers[m] for seed, numbers in seeds if m in numbers}) for m in metrics
-        )
-    return Block(dataset, metrics, values)
+def _per_seed(found: Sequence[Entry], own: Layout) -> PerSeed:
+    """A seed has several cells where each holds out a domain."""
+    return {seed: own.numbers(e for e in found if e.seed == seed) for seed in unique(e.seed for e in found)}
 
 
-def _average(
-    datasets: tuple[str, ...],
-    layouts: Mapping[str, Layout],
-    names: tuple[str, ...],
-    per_seed: Numbers,
-) -> tuple[list[Block], list[str]]:
-    """The Average block (none if the datasets differ in their columns), and notes on what it leaves out."""
-    kinds = {found.shared for found in layouts.values()}
-    if len(kinds) != 1:
-        return [], ["no average: the datasets do not have the same columns"] if kinds else []
-    (shared,) = kinds
-    values: dict[str, tuple[Value, ...]] = {}
-    notes = []
-    for row in names:
-        seeds = [set(per_seed.get((row, d), {})) for d in datasets]
-        common, every = sorted(set.intersection(*seeds)), sorted(set.union(*seeds))
-        values[row] = _average_row([per_seed.get((row, d), {}) for d in datasets], shared, common)
-        if common and common != every:
-            notes.append(
-                f"{AVERAGE} of {row}: over the seeds that every dataset has ({listed(common)}), "
-                f"not {listed(sorted(set(every) - set(common)))}"
-            )
-        elif every and not common:
-            lacking = [d for d, s in zip(datasets, seeds, strict=True) if not s]
-            why = f"no finished cell on {', '.join(lacking)}" if lacking else "no seed that all datasets have"
-            notes.append(f"{AVERAGE} of {row} is missing: {why}")
-    return [Block(AVERAGE, shared, values)], notes
+def _shots(configs: Mapping[str, RunConfig], row_of: Mapping[str, Row]) -> dict[str, int | None]:
+    found: dict[str, set[object]] = {}
+    for name, config in configs.items():
+        found.setdefault(row_of[name].label, set()).add(config.split_options.get(SHOTS, "unset"))
+    single = {label: values.pop() for label, values in found.items() if len(values) == 1}
+    return {label: value for label, value in single.items() if value is None or isinstance(value, int)}
 
 
-def _average_row(datasets: list[PerSeed], metrics: tuple[str, ...], seeds: list[int]) -> tuple[Value, ...]:
-    """One row of the Average block, over seeds that every dataset has."""
-    if not seeds:
-        return tuple(MISSING for _ in metrics)
-    columns = [m for m in metrics if m != HM]
-
-    def mean(seed: int, metric: str) -> float:
-        return statistics.fmean(d[seed].get(metric, math.nan) for d in datasets)
-
-    per_seed = {s: {m: mean(s, m) for m in columns} for s in seeds}
-    row = [over_seeds({s: per_seed[s][m] for s in seeds}) for m in columns]
-    if HM in metrics:
-        hm = harmonic_mean([value.mean for value in row])
-        row.append(over_seeds({s: harmonic_mean(list(per_seed[s].values())) for s in seeds}, mean=hm))
-    return tuple(row)
+def _notes(found: Sequence[Entry], layouts: Mapping[str, Layout], numbers: Numbers) -> Iterator[str]:
+    for e in found:
+        for metric, value in e.selected.values.items():
+            if math.isnan(value):
+                yield f"{e.name} has no finite number for '{metric}'"
+    for e in found:
+        if e.target is not None and e.clients is None:
+            yield f"{e.name} does not say which client is which: it is in no matrix"
+    for (label, dataset), seeds in numbers.items():
+        yield from gaps(f"Avg of {label} on {dataset}", layouts[dataset], seeds)
 
 
-def _nothing(store: Store) -> str:
+def _nothing(contents: Contents) -> str:
     """Why there is no table."""
-    if not store.open:
-        return f"{store.path} holds no cells yet: start some with `bench run`"
-    first = next((c for c in store.open if c.state == "failed"), store.open[0])
-    count = len(store.open)
-    return f"{store.path} holds no finished cell ({count} unfinished; {first.line}): finish with `bench run`"
+    if not contents.unfinished:
+        return f"{contents.path} holds no cells yet: start some with `bench run`"
+    first = next((c for c in contents.unfinished if c.state == "failed"), contents.unfinished[0])
+    count = len(contents.unfinished)
+    return (
+        f"{contents.path} holds no finished cell ({count} unfinished; {first.line}): finish with `bench run`"
+    )

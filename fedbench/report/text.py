@@ -1,11 +1,10 @@
-"""Texts that all forms of the table share: column names, numbers, the comparison's heading."""
+"""Texts that all forms of the table share: column names and numbers."""
 
 from collections.abc import Iterable
 
 from fedbench.report.arithmetic import HM, Value
 from fedbench.report.layout import AVG
-from fedbench.report.stats import metric
-from fedbench.report.tables import Block, Table
+from fedbench.report.sections import Section
 
 ABSENT = "–"
 
@@ -25,22 +24,12 @@ def number(value: Value) -> tuple[str, str]:
     return f"{value.mean:.2f}", f" ± {value.std:.2f}" if value.n > 1 else ""
 
 
-def seeds(block: Block, row: str) -> str:
+def seeds(section: Section, row: str) -> str:
     """The number of seeds behind a row's numbers, for the column n; 0 where the row has none."""
-    return counted(value.n for value in block.values[row] if not value.missing)
+    return counted(value.n for value in section.values[row] if not value.missing)
 
 
 def counted(numbers: Iterable[int]) -> str:
     """`3`, or `2–3` where they differ."""
     found = sorted(set(numbers)) or [0]
     return str(found[0]) if len(found) == 1 else f"{found[0]}–{found[-1]}"
-
-
-def comparison_title(table: Table, versus: str) -> str:
-    """What the paired comparison shows."""
-    of = ["dataset", *(["held-out domain"] if table.held_out else []), "seed"]
-    what = "HM" if metric(table) == HM else "the mean of the columns"
-    return (
-        f"Paired difference in {what} to {versus} over ({', '.join(of)}) pairs "
-        "(p: two-sided Wilcoxon signed-rank test, not corrected for several rows)"
-    )

@@ -1,33 +1,24 @@
 """The result store on disk (`docs/store.md`): which cells there are, and what state each is in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from fedbench.config import FIXED, SCHEMA, RunConfig, canonical, validated
 from fedbench.errors import FedbenchError
-from fedbench.store.files import read_json, remove_litter, write_json, write_text
+from fedbench.store.files import read_json, remove, remove_litter, write_json, write_text
+from fedbench.store.schema import GridFile, Record, Status, load
 
 LOCK = ".lock"
 STATES = ("queued", "running", "interrupted", "done", "failed", "skipped")
 FINAL = ("done", "failed", "skipped")
 """States that a run leaves alone."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """State of a cell: queued, running, interrupted, done, failed or skipped; and why."""
-
-    state: str
-    reason: str = ""
-    pid: int | None = None
-    updated: str = ""
 
 
 class CellFolder:
@@ -64,17 +55,23 @@ class CellFolder:
             return False
 
     @property
+    def has_record(self) -> bool:
+        """Whether `record.json` is there, damaged or not."""
+        return (self.path / "record.json").exists()
+
+    @property
     def status(self) -> Status:
         """A cell is done if and only if its record is there; one that died while running is interrupted."""
-        record = read_json(self.path / "record.json")
-        file = read_json(self.path / "status.json") or {}
-        known = {key: file[key] for key in ("reason", "pid", "updated") if key in file}
-        if record is not None:
-            return Status("done", updated=known.get("updated", ""))
-        state = file.get("state", "queued")
+        try:
+            left = Status.model_validate(read_json(self.path / "status.json"))
+        except ValidationError:  # missing or damaged
+            left = Status(state="queued")
+        if read_json(self.path / "record.json") is not None:
+            return Status(state="done", updated=left.updated, changed=left.changed)
+        state = left.state
         if state == "done" or state not in STATES or (state == "running" and not self.locked):
             state = "interrupted"
-        return Status(state, **known)
+        return left.model_copy(update={"state": state, "changed": ()})
 
     @property
     def code(self) -> dict[str, str]:
@@ -90,9 +87,6 @@ class CellFolder:
         """The hash of the split that a finished cell saw."""
         hashes = (read_json(self.path / "record.json") or {}).get("hashes", {})
         return hashes.get("split") if isinstance(hashes, dict) else None
-
-    def note_changed(self, parts: tuple[str, ...]) -> None:
-        """Write down, or strike out, that a finished cell was run by other code than the present one."""
 
     @property
     def config(self) -> RunConfig:
@@ -125,11 +119,13 @@ class CellFolder:
         if not (self.path / "status.json").exists():
             self.mark("queued")
 
-    def mark(self, state: str, reason: str = "") -> None:
+    def mark(self, state: str, reason: str = "", *, changed: Sequence[str] = ()) -> None:
         """Write `status.json`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        status = {"state": state, "reason": reason, "pid": os.getpid(), "updated": now}
-        write_json(self.path / "status.json", status | ({"code": self._code} if self._code else {}))
+        status = Status(
+            state=state, reason=reason, pid=os.getpid(), updated=now, changed=tuple(changed), code=self._code
+        )
+        write_json(self.path / "status.json", status.content())
 
     def start(self, code: dict[str, str]) -> None:
         """The cell runs now, by this code; traces of earlier attempts go, its checkpoint stays."""
@@ -138,16 +134,37 @@ class CellFolder:
         (self.path / "error.txt").unlink(missing_ok=True)
         self.mark("running")
 
-    def finish(self, record: dict[str, Any]) -> None:
+    def finish(self, record: Record) -> None:
         """Write the record, which makes the cell done."""
-        write_json(self.path / "record.json", record)
+        write_json(self.path / "record.json", record.content())
         self.mark("done")
 
-    def retry(self) -> None:
-        """Queue a failed or skipped cell again, unless another process has just taken it."""
+    def note_changed(self, parts: Sequence[str]) -> None:
+        """Note on a finished cell which parts of its code are other ones by now; with none, clear the note.
+
+        Nothing is written where the note stands already, the cell is not done, or another process holds it.
+        """
+        if self.status.changed == tuple(parts):
+            return
         with self.lock() as mine:
-            if mine and self.status.state in ("failed", "skipped"):
-                self.mark("queued")
+            if mine and self.status.state == "done":
+                self.mark("done", changed=parts)
+
+    def retry(self) -> None:
+        """Queue the cell again if it failed, was skipped, or is done and noted as run by other code (`note_changed`).
+
+        Nothing happens if another process has just taken it. A failed cell resumes from its checkpoint. One of other
+        code starts anew: its checkpoint goes first, for it would give the old numbers a new record; until its record
+        goes too, it is finished as before.
+        """
+        with self.lock() as mine:
+            status = self.status
+            if not mine or not (status.state in ("failed", "skipped") or status.changed):
+                return
+            if status.state == "done":
+                remove(self.path / "state.safetensors")
+                remove(self.path / "record.json")
+            self.mark("queued")
 
     def fail(self, reason: str, traceback: str) -> None:
         """The cell failed; the traceback goes to `error.txt`."""
@@ -165,14 +182,9 @@ class Store:
             FedbenchError: no store there, a folder of other things, or a store of another schema.
         """
         self.root = root
-        self._grid = read_json(root / "grid.json") if root.is_dir() else None
-        if self._grid is None:
+        if not (root / "grid.json").exists():
             self._refuse_other_things(create=create)
-        elif self._grid.get("schema") != SCHEMA:
-            raise FedbenchError(
-                f"{root} was written with schema {self._grid.get('schema')!r}, this fedbench has {SCHEMA}: "
-                "use the fedbench version that wrote it, or give another folder with --out"
-            )
+        self.grid = self._read_grid()
 
     def folder(self, cell: str) -> CellFolder:
         """The folder of the cell of that name."""
@@ -180,8 +192,8 @@ class Store:
 
     def cells(self) -> list[CellFolder]:
         """All cells: those of the grid in its order, then others that lie in the folder."""
-        order = {name: index for index, name in enumerate((self._grid or {}).get("cells", {}))}
-        found = [p.name for p in (self.root / "cells").glob("*") if p.is_dir()]
+        order = {name: index for index, name in enumerate(self.grid.cells)}
+        found = [p.name for p in (self.root / "cells").glob("[!.]*") if p.is_dir()]
         return [self.folder(name) for name in sorted(found, key=lambda n: (order.get(n, len(order)), n))]
 
     def check(self, cells: list[RunConfig]) -> None:
@@ -190,9 +202,8 @@ class Store:
         Raises:
             FedbenchError: the store has another protocol, backbone or training schedule.
         """
-        there = (self._grid or {}).get("setting")
-        wanted = _setting(cells)
-        if there is not None and there != wanted:
+        there, wanted = self.grid.setting, _setting(cells)
+        if there and there != wanted:
             raise FedbenchError(
                 f"{self.root} holds a grid of another configuration ({_difference(there, wanted)}): "
                 "one store is one comparison; give another folder with --out"
@@ -207,19 +218,24 @@ class Store:
         (self.root / "cells").mkdir(parents=True, exist_ok=True)
         with FileLock(self.root / LOCK):  # another `bench run` may add cells at the same time
             remove_litter(self.root)
-            self._grid = read_json(self.root / "grid.json") or {}
+            self.grid = self._read_grid()
             self.check(cells)
             for cell in cells:
                 self.folder(cell.cell).prepare(cell)
             # Cells whose folder the user has deleted are not expected any more.
-            kept = {
-                name: c for name, c in self._grid.get("cells", {}).items() if self.folder(name).path.is_dir()
-            }
-            entries = kept | {cell.cell: canonical(cell) for cell in cells}
-            grid = {"schema": SCHEMA, "setting": _setting(cells), "cells": entries}
-            if grid != self._grid:
-                write_json(self.root / "grid.json", grid)
-            self._grid = grid
+            kept = {name: c for name, c in self.grid.cells.items() if self.folder(name).path.is_dir()}
+            entries = kept | {cell.cell: cell for cell in cells}
+            grid = GridFile(schema=SCHEMA, setting=_setting(cells), cells=entries)
+            if grid != self.grid:
+                write_json(self.root / "grid.json", grid.content())
+            self.grid = grid
+
+    def _read_grid(self) -> GridFile:
+        """What `grid.json` lists; an empty grid without the file."""
+        file = self.root / "grid.json"
+        if not file.exists():
+            return GridFile(schema=SCHEMA)
+        return load(GridFile, file, remedy="restore it, or give another folder with --out")
 
     def _refuse_other_things(self, *, create: bool) -> None:
         if self.root.exists() and not self.root.is_dir():
@@ -227,10 +243,6 @@ class Store:
         if not create:
             raise FedbenchError(
                 f"{self.root} holds no result store: give the folder that `bench run --out` wrote"
-            )
-        if (self.root / "grid.json").exists():
-            raise FedbenchError(
-                f"{self.root}/grid.json is damaged: restore it, or give another folder with --out"
             )
         # An empty `cells` and dot files are what a run leaves that was killed before it wrote its grid.
         others = [p for p in self.root.glob("*") if not p.name.startswith(".") and p.name != "cells"]

@@ -1,4 +1,4 @@
-"""Files that are never half there: written beside their place, flushed to the disk, then moved."""
+"""Files that are never half there: written beside their place, then moved. Every file of a store is written here."""
 
 import contextlib
 import errno
@@ -11,32 +11,51 @@ from typing import Any
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace the file atomically: a reader, or a crash at any moment, sees the old content or the new.
+def replace(path: Path, content: bytes, *, durable: bool) -> None:
+    """Replace the file atomically: a reader, or a crash of the process, sees the old content or the new.
+
+    Args:
+        durable: the content is on the disk when this returns, so that a power cut sees one of the two as well.
+            It costs a few milliseconds; what can be made again does without.
 
     Raises:
-        OSError: disk full, no permission; the old file is then untouched and nothing is left beside it.
+        OSError: disk full, no permission, no folder. It names the file; the old content is untouched and nothing
+            is left beside it.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files private; a store is often shared
-        os.replace(name, path)
-    except BaseException as error:  # Ctrl-C too: leave no litter
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk shows in `write`, which knows no name
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files private; a store is often shared
+            os.replace(name, path)
+        except BaseException:  # Ctrl-C too: leave no litter
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+        if durable:
+            _sync_folder(path.parent)
+    except OSError as error:  # which names nothing (a full disk shows in `write`), or the temporary file
+        error.filename, error.filename2 = str(path), None
         raise
-    _sync_folder(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """`write_text` for JSON."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def write_text(path: Path, text: str) -> None:
+    """`replace` with text, durably."""
+    replace(path, text.encode(), durable=True)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """`replace` with JSON, durably. `indent=None` is for what only programs read: one line, keys in their order.
+
+    Raises:
+        OSError: as `replace`.
+        ValueError: a number is not finite, which JSON cannot say.
+    """
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -48,8 +67,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def remove(path: Path) -> None:
+    """Delete the file if it is there, durably: what comes after does not reach the disk before."""
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def remove_litter(folder: Path) -> None:
-    """Delete what killed writers of `write_text` left in the folder."""
+    """Delete what killed writers left in the folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 

@@ -117,9 +117,9 @@ def test_takes_its_quirks_and_refuses_others(dataset: Dataset, root: tuple[str, 
     made = cls(root[1], allow_missing=True, quirks=tuple(cls.quirks))
     assert made.active_quirks == frozenset(cls.quirks)
     assert made.parts == dataset.parts
-    with pytest.raises(FedbenchError, match=f"unknown quirk of {root[0]} 'gray'"):
+    with pytest.raises(FedbenchError, match="'gray'"):
         cls(root[1], allow_missing=True, quirks=("gray",))
-    with pytest.raises(FedbenchError, match=f"unknown quirk of {root[0]} 'gray'"):
+    with pytest.raises(FedbenchError, match="'gray'"):
         dataset.quirk("gray")
 
 

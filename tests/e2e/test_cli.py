@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fedbench import cli
+from fedbench.store.cells import CellFolder
 
 Bench = Callable[..., Any]
 GRID = ("run", "--methods", "Alpha,Beta", "--datasets", "dots", "--split", "halves", "--backbone", "tiny")
@@ -34,7 +35,7 @@ def python(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.
 def test_run_shows_the_table_and_where_it_is(bench: Bench) -> None:
     result = bench(*SMALL)
     assert result.code == 0
-    assert result.out.splitlines() == ["THE TABLE", "out/report.md", "out/curves.png"]
+    assert result.out.splitlines() == ["THE TABLE", "out: report.md, curves.png"]
     lines = result.err.splitlines()
     assert [line.split()[:2] for line in lines] == [[f"[{i}/4]", "done"] for i in range(1, 5)]
     assert len(list(Path("out/cells").glob("*/record.json"))) == 4
@@ -235,8 +236,28 @@ def test_status(bench: Bench) -> None:
     (running / "status.json").write_text('{"state": "running"}')
     lines = bench("status", "out").out.splitlines()
     assert lines[0] == "out: 4 cells: 2 failed, 1 interrupted, 1 done"
-    assert f"interrupted {running.name}  round 3 of 3" in lines
-    assert sum(line.startswith("failed      Beta-") and "ZeroDivisionError" in line for line in lines) == 2
+    assert f"interrupted  {running.name}  round 3 of 3" in lines
+    assert sum(line.startswith("failed       Beta-") and "ZeroDivisionError" in line for line in lines) == 2
+
+
+def test_status_names_a_damaged_journal_among_the_other_cells(bench: Bench) -> None:
+    bench(*SMALL)
+    (cell,) = Path("out/cells").glob("Alpha-*-s0-*")
+    (cell / "record.json").unlink()
+    (cell / "rounds.jsonl").write_text("half\n")
+    lines = bench("status", "out").out.splitlines()
+    assert lines[0] == "out: 4 cells: 3 done, 1 interrupted"
+    assert lines[1].startswith(f"interrupted  {cell.name}  {cell}/rounds.jsonl, line 1 is damaged; delete")
+
+
+def test_status_names_finished_cells_whose_code_has_changed(bench: Bench) -> None:
+    bench(*SMALL)
+    (folder,) = map(CellFolder, Path("out/cells").glob("Alpha-*-s0-*"))
+    folder.note_changed(["method", "engine"])
+    assert bench("status", "out").out.splitlines() == [
+        "out: 4 cells: 4 done",
+        f"done, code changed  {folder.name}  method, engine",
+    ]
 
 
 def test_list(bench: Bench) -> None:
@@ -251,10 +272,9 @@ def test_list(bench: Bench) -> None:
 
 def test_report_and_plot(bench: Bench) -> None:
     bench(*SMALL)
-    assert (
-        bench("report", "out", "--format", "md,csv", "--versus", "Alpha").out == "THE TABLE\nout/report.md\n"
-    )
-    assert bench("plot", "out").out == "out/curves.png\n"
+    words = ("report", "out", "--format", "md,csv", "--versus", "Alpha")
+    assert bench(*words).out == "THE TABLE\nout: report.md\n"
+    assert bench("plot", "out").out == "out: curves.png\n"
 
 
 def test_disk_full_and_other_system_errors_are_one_line(
@@ -278,7 +298,8 @@ def test_disk_full_and_other_system_errors_are_one_line(
 
     monkeypatch.setattr(files.os, "fsync", denied)
     result = bench(*SMALL, "--seeds", "9")
-    assert (result.code, result.err) == (1, "error: Permission denied: out\n")
+    assert (result.code, result.err.count("\n")) == (1, 1)
+    assert result.err.startswith("error: Permission denied: out/cells/Alpha-dots-halves-s9-")
 
 
 def test_debug_shows_the_traceback(world: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def hashes(out: Path) -> dict[str, str]:
-    return {p.parent.name: json.loads(p.read_text())["hash"] for p in out.glob("cells/*/record.json")}
+    records = {p.parent.name: json.loads(p.read_text()) for p in out.glob("cells/*/record.json")}
+    return {name: record["hashes"]["split"] for name, record in records.items()}
 
 
 def gone(pids: set[int]) -> bool:

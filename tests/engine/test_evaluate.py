@@ -135,3 +135,9 @@ def test_pools_that_are_walked_in_pieces_give_the_same_scores(name, rows, images
         assert len(found) == len(passes)
         # in another order: pieces are the outer loop, clients the inner one
         assert sorted(x.flatten().tolist() for x in found) == sorted(x.flatten().tolist() for x in passes)
+
+
+def test_a_mean_over_no_client_is_not_there():
+    found = summary({"local": np.array([np.nan, 50.0]), "novel": np.array([np.nan, np.nan])})
+    assert found["local"] == {"mean": 50.0, "clients": [None, 50.0]}
+    assert found["novel"] == {"mean": None, "clients": [None, None]}

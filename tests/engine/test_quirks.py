@@ -49,7 +49,7 @@ def run(folder: Path, cache: Path, **changes) -> tuple[dict, list[dict]]:
     folder = folder / config.cell
     folder.mkdir()
     runtime = Runtime(cache_dir=cache, data_root=folder.parent)
-    record = run_cell(config, runtime, folder=folder, progress=lambda *_: None)
+    record = run_cell(config, runtime, folder=folder, progress=lambda *_: None).content()
     return record, [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
 
 

@@ -23,6 +23,7 @@ from fedbench import registry
 from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError, unknown
+from fedbench.store import schema
 
 FAKED = ("fedbench.engine", "fedbench.clip", "fedbench.report")
 REGISTRIES = (registry.METHODS, registry.DATASETS, registry.SPLITS, registry.BACKBONES)
@@ -91,7 +92,7 @@ class Halves:
     def make(self, dataset: Dots, *, seed: int) -> SimpleNamespace:
         if self.options.clients > 20:
             raise FedbenchError(f"{self.options.clients} clients cannot share 20 classes; at most 20 work")
-        return SimpleNamespace(hash="halves")
+        return SimpleNamespace(hash=None)
 
 
 class Tiny:
@@ -102,7 +103,7 @@ class Skipped(FedbenchError):
     """As in fedbench.engine."""
 
 
-def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Any) -> dict[str, Any]:
+def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Any) -> schema.Record:
     """Each round hashes what came before, so that a lost or repeated round shows in the record."""
     _log(f"start {config.cell} {os.getpid()} {runtime.threads} {runtime.device}")
     state_file = folder / "state.json"
@@ -124,14 +125,44 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Any
             file.write(json.dumps({"round": state["round"]}) + "\n")
         _log(f"round {config.cell} {state['round']}")
         progress("rounds", state["round"], config.rounds)
-    return {
-        "schema": 1,
-        "cell": config.cell,
-        "config": config.model_dump(mode="json"),
-        "hash": state["hash"],
-        "code": code_of(config),
-        "hashes": {"split": "halves"},
-    }
+    return _record(config, state["hash"])
+
+
+def _record(config: RunConfig, found: str) -> schema.Record:
+    return schema.Record(
+        schema=1,
+        cell=config.cell,
+        config=config,
+        protocol=schema.Protocol(
+            name=config.split,
+            columns=("local",),
+            summary="",
+            clients=2,
+            client_names=("a", "b"),
+            classes=20,
+            train_images=32,
+            source="built-in",
+        ),
+        backbone=schema.Backbone(name=config.backbone, weights="0", label="", trained=True),
+        hashes=schema.Hashes(split=found, weights="0"),
+        rounds=config.rounds,
+        parameters=schema.Parameters(trainable=1, shared=1, personal=0),
+        payload=schema.Payload(up_per_client_round=4, down_per_client_round=4, up=4, down=4),
+        seconds=schema.Seconds(features=0, train=0, evaluate=0, total=0),
+        peak_bytes=1,
+        environment=schema.Environment(
+            device="cpu",
+            precision=config.precision,
+            threads=1,
+            python="",
+            torch="",
+            open_clip="",
+            fedbench="",
+            commit="",
+            platform="",
+        ),
+        code=code_of(config),
+    )
 
 
 def _end_badly(config: RunConfig) -> None:

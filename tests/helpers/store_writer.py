@@ -2,11 +2,29 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedbench.config import SCHEMA, Quirks, RunConfig
+from fedbench.config import SCHEMA, Quirks, RunConfig, canonical
+from fedbench.store.files import write_json
+from fedbench.store.schema import (
+    Backbone,
+    Environment,
+    GridFile,
+    Hashes,
+    Metric,
+    Parameters,
+    Payload,
+    Protocol,
+    Record,
+    RoundLine,
+    Seconds,
+    Sent,
+    Spent,
+    Status,
+)
 
 Rounds = Sequence[Mapping[str, float | Sequence[float]]]
 """Metric to mean, or to the clients' numbers, for rounds 0, 1, ...; empty: a round that was not evaluated."""
@@ -47,88 +65,100 @@ class StoreWriter:
     def __init__(self, root: Path, *, schema: int = SCHEMA):
         self.root = root
         self.schema = schema
-        self.cells: dict[str, Any] = {}
+        self.cells: dict[str, RunConfig] = {}
         (root / "cells").mkdir(parents=True)
         self._grid()
 
-    def done(self, cell: RunConfig, rounds: Rounds, **changes: Any) -> Path:
+    def done(self, cell: RunConfig, rounds: Rounds, *, changed: Sequence[str] = (), **changes: Any) -> Path:
         """A finished cell. One round means a method that trains nothing.
 
-        `changes` go into the record's parts, as in `protocol={"missing": 3}`.
+        `changes` go into the record's parts, as in `protocol={"missing": 3}`; `changed` into the status.
         """
-        folder = self.open(cell, "done")
-        record: dict[str, Any] = {
-            "schema": self.schema,
-            "cell": cell.cell,
-            "config": cell.model_dump(mode="json"),
-            "protocol": {
-                "name": cell.split,
-                "columns": ["local", "base", "novel"],
-                "summary": "hm",
-                "clients": 2,
-                "classes": 20,
-                "train_images": 320,
-                "source": "built-in",
-                "missing": 0,
-                "notes": [],
-            },
-            "backbone": {"name": cell.backbone, "weights": "abcd", "label": "miniature", "trained": True},
-            "hashes": {
-                "split": split_hash(cell.dataset, cell.seed, str(cell.split_options)),
-                "weights": "ffff000011112222",
-            },
-            "rounds": len(rounds) - 1 if len(rounds) > 1 else cell.rounds,
-            "parameters": {"trainable": 0 if len(rounds) == 1 else 12416, "shared": 0, "personal": 0},
-            "payload": {"up": 0, "down": 0},
-            "seconds": {"total": 27.0},
-            "peak_bytes": 1,
-            "environment": {
-                "device": "cpu",
-                "precision": "float32",
-                "threads": 2,
-                "python": "3.11.7",
-                "fedbench": "0.1.0",
-                "commit": "abc1234",
-            },
-        }
+        folder = self.open(cell, "done", changed=changed)
+        record = record_of(cell, rounds).content()
         for part, values in changes.items():
             record[part] = record[part] | values if isinstance(values, dict) else values
-        lines = [_line(number, metrics) for number, metrics in enumerate(rounds)]
-        (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        (folder / "record.json").write_text(json.dumps(record))
+        lines = [json.dumps(_line(number, metrics).content()) for number, metrics in enumerate(rounds)]
+        (folder / "rounds.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        write_json(folder / "record.json", record)
         return folder
 
-    def open(self, cell: RunConfig, state: str, reason: str = "") -> Path:
+    def open(self, cell: RunConfig, state: str, reason: str = "", *, changed: Sequence[str] = ()) -> Path:
         """A cell without a record."""
         folder = self.root / "cells" / cell.cell
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps(cell.model_dump(mode="json")))
-        status = {"state": state, "reason": reason, "pid": 1, "updated": "2026-01-01T00:00:00+00:00"}
-        (folder / "status.json").write_text(json.dumps(status))
+        write_json(folder / "config.json", canonical(cell))
+        status = Status(
+            state=state, reason=reason, pid=1, updated="2026-01-01T00:00:00+00:00", changed=tuple(changed)
+        )
+        write_json(folder / "status.json", status.content())
         self.plan(cell)
         return folder
 
     def plan(self, cell: RunConfig) -> None:
         """Enter the cell into the grid only."""
-        self.cells[cell.cell] = cell.model_dump(mode="json")
+        self.cells[cell.cell] = cell
         self._grid()
 
     def _grid(self) -> None:
-        grid = {"schema": self.schema, "setting": {}, "cells": self.cells}
-        (self.root / "grid.json").write_text(json.dumps(grid))
+        write_json(self.root / "grid.json", GridFile(schema=self.schema, cells=self.cells).content())
 
 
-def _metric(found: float | Sequence[float]) -> dict[str, Any]:
+def record_of(cell: RunConfig, rounds: Rounds = ({},)) -> Record:
+    """The record of a cell that was evaluated in `rounds`."""
+    trains = len(rounds) > 1
+    return Record(
+        schema=SCHEMA,
+        cell=cell.cell,
+        config=cell,
+        protocol=Protocol(
+            name=cell.split,
+            columns=("local", "base", "novel"),
+            summary="hm",
+            clients=2,
+            client_names=(),
+            classes=20,
+            train_images=320,
+            source="built-in",
+        ),
+        backbone=Backbone(name=cell.backbone, weights="ffff000011112222", label="miniature", trained=True),
+        hashes=Hashes(
+            split=split_hash(cell.dataset, cell.seed, str(cell.split_options)), weights="ffff000011112222"
+        ),
+        rounds=len(rounds) - 1 if trains else cell.rounds,
+        parameters=Parameters(trainable=12416 if trains else 0, shared=0, personal=0),
+        payload=Payload(up_per_client_round=0, down_per_client_round=0, up=0, down=0),
+        seconds=Seconds(features=1, train=20, evaluate=6, total=27),
+        peak_bytes=1,
+        environment=Environment(
+            device="cpu",
+            precision="float32",
+            threads=2,
+            python="3.11.7",
+            torch="2.15.0",
+            open_clip="3.3.0",
+            fedbench="0.1.0",
+            commit="abc1234",
+            platform="Linux",
+        ),
+    )
+
+
+def _line(number: int, metrics: Mapping[str, float | Sequence[float]]) -> RoundLine:
+    return RoundLine(
+        round=number,
+        participants=(0, 1),
+        losses={"ce": 1.0},
+        metrics={name: _metric(found) for name, found in metrics.items()},
+        bytes=Sent(up=1, down=1),
+        seconds=Spent(train=0.1, evaluate=0.1),
+    )
+
+
+def _metric(found: float | Sequence[float]) -> Metric:
+    """nan stands for a number that is not there."""
     clients = [found, found] if isinstance(found, int | float) else list(found)
-    return {"mean": sum(clients) / len(clients), "clients": clients}
-
-
-def _line(number: int, metrics: Mapping[str, float | Sequence[float]]) -> dict[str, Any]:
-    return {
-        "round": number,
-        "participants": [0, 1],
-        "losses": {"ce": 1.0},
-        "metrics": {name: _metric(found) for name, found in metrics.items()},
-        "bytes": {"up": 1, "down": 1},
-        "seconds": {"train": 0.1, "evaluate": 0.1},
-    }
+    mean = sum(clients) / len(clients)
+    return Metric(
+        mean=None if math.isnan(mean) else mean, clients=tuple(None if math.isnan(x) else x for x in clients)
+    )

@@ -13,11 +13,12 @@ from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, terminal_table, write_report
 from fedbench.report.arithmetic import Value
 from fedbench.report.clients import merged
-from fedbench.report.facts import facts, warnings
-from fedbench.report.matrix import Matrix, matrices
+from fedbench.report.facts import facts
+from fedbench.report.grids import comparison
+from fedbench.report.matrix import Matrix
 from fedbench.report.stats import compare
 from fedbench.report.tables import Table
-from fedbench.report.text import comparison_title
+from fedbench.report.warnings import warnings
 from tests.helpers.store_writer import StoreWriter, lodo, one_column
 
 OFFICE = ("amazon", "caltech", "dslr", "webcam")
@@ -56,20 +57,20 @@ def only_table(writer: StoreWriter) -> Table:
 
 
 def column(table: Table, target: str, row: str = "FedPGP") -> Value:
-    (block,) = table.blocks
+    (block,) = table.sections
     return block.values[row][block.metrics.index(f"target/{target}")]
 
 
 def only_matrix(writer: StoreWriter) -> Matrix:
-    (matrix,) = matrices(only_table(writer))
+    (matrix,) = only_table(writer).matrices
     return matrix
 
 
 def test_table_2_and_the_papers_typo(writer: StoreWriter) -> None:
     fill(writer)
     table = only_table(writer)
-    assert table.rows == ("FedPGP",)  # the target is a column and part of no label
-    assert table.blocks[0].metrics == (*(f"target/{d}" for d in OFFICE), "target/avg")
+    assert table.labels == ("FedPGP",)  # the target is a column and part of no label
+    assert table.sections[0].metrics == (*(f"target/{d}" for d in OFFICE), "target/avg")
     assert round(column(table, "caltech").mean, 2) == 91.72  # printed: 91.92
     assert round(column(table, "dslr").mean, 2) == 98.93
     assert round(column(table, "avg").mean, 2) == round((96.55 + 91.7233 + 98.9333 + 98.75) / 4, 2) == 96.49
@@ -123,7 +124,7 @@ def test_a_missing_target_makes_avg_missing(writer: StoreWriter) -> None:
     assert column(table, "avg", "Prox").missing
     assert not column(table, "avg").missing
     assert table.notes == ("Avg of Prox on office is missing: no finished cell that holds out caltech",)
-    prox = matrices(table)[1]
+    prox = table.matrices[1]
     assert prox.over_sources["caltech"].missing
     text = write_report(writer.root, formats=["md"])[0].read_text()
     row = [r for r in text.splitlines() if r.startswith("| caltech")][1]
@@ -133,7 +134,7 @@ def test_a_missing_target_makes_avg_missing(writer: StoreWriter) -> None:
 def test_a_domain_that_was_never_held_out_makes_avg_missing(writer: StoreWriter) -> None:
     fill(writer, {t: FEDPGP[t] for t in ("amazon", "dslr")})
     table = only_table(writer)
-    assert table.blocks[0].metrics == ("target/amazon", "target/dslr", "target/avg")
+    assert table.sections[0].metrics == ("target/amazon", "target/dslr", "target/avg")
     assert column(table, "avg").missing
     assert table.notes == ("Avg of FedPGP on office is missing: never held out: caltech, webcam",)
     assert only_matrix(writer).sources == OFFICE
@@ -141,7 +142,7 @@ def test_a_domain_that_was_never_held_out_makes_avg_missing(writer: StoreWriter)
 
 def test_one_target_has_no_avg(writer: StoreWriter) -> None:
     fill(writer, {"dslr": FEDPGP["dslr"]})
-    assert only_table(writer).blocks[0].metrics == ("target/dslr",)
+    assert only_table(writer).sections[0].metrics == ("target/dslr",)
     assert only_table(writer).notes == ()
 
 
@@ -199,7 +200,7 @@ def test_names_from_the_task(writer: StoreWriter) -> None:
 def test_without_names_there_is_no_matrix(writer: StoreWriter) -> None:
     folder = without_names(writer, "c", ("photo", "flat"))
     table = only_table(writer)
-    assert matrices(table) == []
+    assert table.matrices == ()
     assert table.notes == (f"{folder.name} does not say which client is which: it is in no matrix",)
     assert column(table, "c").mean == 65
     (folder / "task.json").write_text('{"clients": 3}')
@@ -210,7 +211,7 @@ def test_without_names_there_is_no_matrix(writer: StoreWriter) -> None:
 def test_names_that_do_not_match_the_numbers_are_not_used(writer: StoreWriter) -> None:
     rounds = [{"target": [1.0, 2.0]}] * 3
     writer.done(lodo("c"), rounds, protocol=one_column("target", ("a", "b", "d")))
-    assert matrices(only_table(writer)) == []
+    assert only_table(writer).matrices == ()
 
 
 def test_csv(writer: StoreWriter) -> None:
@@ -258,4 +259,4 @@ def test_facts_and_comparison(writer: StoreWriter) -> None:
     assert said["Splits"].startswith("office s1 without amazon ")
     (prox,) = compare(table, "FedPGP")
     assert (prox.n, prox.difference) == (4, pytest.approx(-1))  # a pair for each target
-    assert "(dataset, held-out domain, seed) pairs" in comparison_title(table, "FedPGP")
+    assert "(dataset, held-out domain, seed) pairs" in comparison(table, "FedPGP").title

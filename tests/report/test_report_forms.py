@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fedbench.errors import FedbenchError
 from fedbench.report import terminal_table, write_report
-from fedbench.report.latex import escape
+from fedbench.report.formats.latex import escape
 from tests.helpers.store_writer import StoreWriter, config, lbn
 
 START = lbn(1, 1, 1)
@@ -106,7 +106,31 @@ def test_terminal(root: Path) -> None:
     text = shown(root, 100)
     assert "C&D 5% [momentum-leak]" in text  # not taken for rich markup
     assert re.search(r"A_B +81\.50 ± 0\.71 +72\.00 ± 0\.00", text)
-    assert "Backbone: tiny (miniature)" in text
+    assert text.startswith("base-to-novel, tiny (miniature)\n")
+
+
+def test_the_terminal_is_short_and_the_table_last(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "run")
+    for dataset in ("dtd", "shapes"):
+        for method in ("CoOp", "FedPGP"):
+            cell = config(method, dataset, hyper={"mu": 0.5})
+            writer.done(cell, [START, lbn(80, 72, 75)], protocol={"notes": ["7 are missing"]})
+    for seed in range(2, 20):
+        writer.open(config("CoOp", "dtd", seed, hyper={"mu": 0.5}), "queued", "not yet")
+    (path,) = write_report(writer.root, formats=["txt"])
+    text = path.read_text()
+    assert text.rstrip() == shown(writer.root, 200).rstrip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    assert lines[0] == "base-to-novel, tiny (miniature)"
+    assert [line.split()[0] for line in lines[-5:]] == ["Average", "Method", "─" * 42, "CoOp", "FedPGP"]
+    assert [line for line in lines if line in ("dtd", "shapes")] == ["dtd", "shapes"]
+    assert "mu" not in text.replace("number", "")
+    assert "Data: dtd: 7 are missing; shapes: 7 are missing" in lines
+    assert sum("not yet" in line for line in lines) == 5
+    assert "and 13 more; `bench status` lists them" in lines
+    (full,) = write_report(writer.root, formats=["md"])
+    assert "Hyper-parameters of FedPGP: mu=0.5" in full.read_text()
+    assert full.read_text().count("not yet") == 18
 
 
 def test_terminal_marks_the_best(root: Path) -> None:
@@ -144,7 +168,7 @@ def test_files_go_to_the_store_or_elsewhere(root: Path, tmp_path: Path) -> None:
 
 
 def test_unknown_format_and_bad_folder(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(FedbenchError, match="unknown format of a table 'markdown'"):
+    with pytest.raises(FedbenchError, match="unknown format 'markdown'; known: csv, md, tex, txt"):
         write_report(root, formats=["markdown"])
     (tmp_path / "file").write_text("")
     with pytest.raises(FedbenchError, match="cannot be written"):

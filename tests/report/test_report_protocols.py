@@ -10,9 +10,10 @@ import pytest
 
 from fedbench.report import tables_of, write_report
 from fedbench.report.arithmetic import Value, over_clients
-from fedbench.report.facts import definitions, warnings
-from fedbench.report.matrix import matrices, spreads
-from fedbench.report.panels import Panel, panels
+from fedbench.report.document import Grid
+from fedbench.report.facts import definitions
+from fedbench.report.grids import grids
+from fedbench.report.warnings import warnings
 from tests.helpers.store_writer import StoreWriter, config, lbn, one_column
 
 NAMES = [f"{d} {k}" for d in ("photo", "flat") for k in range(3)]
@@ -28,12 +29,12 @@ def local(clients: Sequence[float]) -> list[dict[str, Sequence[float]]]:
     return [{"local": [1.0] * len(clients)}, {"local": [2.0] * len(clients)}, {"local": clients}]
 
 
-def printed(writer: StoreWriter) -> list[Panel]:
+def printed(writer: StoreWriter) -> list[Grid]:
     (table,) = tables_of(writer.root)
-    return panels(table)
+    return grids(table)
 
 
-def texts(panel: Panel) -> dict[str, list[str]]:
+def texts(panel: Grid) -> dict[str, list[str]]:
     return {name: [cell.mean + cell.spread for cell in cells] for name, cells in panel.lines}
 
 
@@ -61,7 +62,7 @@ def test_dirichlet(writer: StoreWriter) -> None:
             cell = config("FedPGP", dataset, seed, split="dirichlet", split_options={"beta": 0.3})
             writer.done(cell, local(clients), protocol=one_column("local", names))
     (table,) = tables_of(writer.root)
-    average, first, _second = panels(table)
+    average, first, _second = grids(table)
     assert average.heads == ("Local",)  # a mean over datasets has no clients
     assert first.heads == ("Local", "Std over clients")
     # means 75, 75, 77; stds sqrt(500 / 3) = 12.9099, sqrt(100 / 3) = 5.7735, 0
@@ -85,7 +86,7 @@ def test_the_spread_is_not_ranked(writer: StoreWriter) -> None:
 def test_several_columns_have_no_spread(writer: StoreWriter) -> None:
     writer.done(config(), [lbn(1, 1, 1), lbn(60, 60, 60)])
     (table,) = tables_of(writer.root)
-    assert spreads(table) == matrices(table) == []
+    assert table.spreads == table.matrices == ()
 
 
 def skewed(writer: StoreWriter, dataset: str = "office", names: Sequence[str] = NAMES) -> None:
@@ -114,8 +115,8 @@ def test_datasets_with_other_domains_share_the_average_of_all_clients(writer: St
     skewed(writer)
     skewed(writer, "domainnet", [name.replace("flat", "sketch") for name in NAMES])
     (table,) = tables_of(writer.root)
-    assert [b.metrics for b in table.blocks][:2] == [("local",), ("local/photo", "local/flat", "local")]
-    assert table.blocks[0].values["FedPGP"][0].mean == 82.25
+    assert [b.metrics for b in table.sections][:2] == [("local",), ("local/photo", "local/flat", "local")]
+    assert table.sections[0].values["FedPGP"][0].mean == 82.25
     assert table.notes == ()
 
 

@@ -7,16 +7,20 @@ import pytest
 from fedbench.config import Quirks, RunConfig
 from fedbench.report import tables_of
 from fedbench.report.facts import facts
-from fedbench.report.rows import rows
-from fedbench.store.read import load_store
+from fedbench.report.rows import rows, unique
+from fedbench.store.read import read
 from tests.helpers.store_writer import StoreWriter, config, lbn
+
+
+def labels(writer: StoreWriter) -> tuple[str, ...]:
+    return unique(row.label for row in rows(read(writer.root)).values())
 
 
 def order(tmp_path: Path, *cells: RunConfig) -> tuple[str, ...]:
     writer = StoreWriter(tmp_path / "run")
     for c in cells:
         writer.done(c, [lbn(1, 1, 1), lbn(2, 2, 2), lbn(3, 3, 3)])
-    return rows(load_store(writer.root)).order
+    return labels(writer)
 
 
 def test_seeds_and_datasets_are_pooled(tmp_path: Path) -> None:
@@ -83,7 +87,7 @@ def test_an_unfinished_variant_has_its_own_row(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path / "run")
     writer.done(config(hyper={"mu": 0.5}), [lbn(1, 1, 1), lbn(2, 2, 2)])
     writer.open(config(hyper={"mu": 1.0}), "failed", "diverged")
-    assert rows(load_store(writer.root)).order == ("PromptFL (mu=0.5)", "PromptFL (mu=1)")
+    assert labels(writer) == ("PromptFL (mu=0.5)", "PromptFL (mu=1)")
 
 
 def test_many_quirks_have_a_short_name_that_the_table_explains(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_many_quirks_have_a_short_name_that_the_table_explains(tmp_path: Path) -
     for method, quirks in (("Prox", many), ("FedPGP", many), ("CoOp", other), ("CoOp", ("a-b", "c-d"))):
         writer.done(config(method, quirks=quirks), [lbn(1, 1, 1), lbn(2, 2, 2)])
     (table,) = tables_of(writer.root)
-    assert table.rows == ("Prox [quirks a]", "FedPGP [quirks a]", "CoOp [a-b, c-d]", "CoOp [quirks b]")
+    assert table.labels == ("Prox [quirks a]", "FedPGP [quirks a]", "CoOp [a-b, c-d]", "CoOp [quirks b]")
     assert dict(facts(table))["Quirks"] == "a: a-b, c-d, e-f; b: a-b, c-d, g-h"
 
 
@@ -106,10 +110,10 @@ def test_a_quirk_of_one_dataset_splits_no_row(tmp_path: Path) -> None:
     )
     writer.done(config(dataset="dtd", quirks=("momentum-leak",)), rounds)
     (table,) = tables_of(writer.root)
-    assert table.rows == ("PromptFL [momentum-leak]",)
-    assert not table.blocks[0].values[table.rows[0]][0].missing
+    assert table.labels == ("PromptFL [momentum-leak]",)
+    assert not table.sections[0].values[table.labels[0]][0].missing
     assert dict(facts(table))["Quirks"] == "on oxford_pets: fixed-shots"
     # with and without it on one dataset, the rows tell them apart
     writer.done(config(dataset="oxford_pets", quirks=("momentum-leak",)), rounds)
     (table,) = tables_of(writer.root)
-    assert table.rows == ("PromptFL [momentum-leak]", "PromptFL [fixed-shots, momentum-leak]")
+    assert table.labels == ("PromptFL [momentum-leak]", "PromptFL [fixed-shots, momentum-leak]")

@@ -9,7 +9,7 @@ from fedbench.config import Quirks
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_report
 from fedbench.report.select import RULES, select
-from fedbench.store.read import Done, load_store
+from fedbench.store.read import Finished, read
 from tests.helpers.store_writer import Rounds, StoreWriter, config, lbn
 
 TRAINED = [
@@ -24,9 +24,9 @@ TRAINED = [
 ]
 
 
-def cell(root: Path, rounds: Rounds) -> Done:
+def cell(root: Path, rounds: Rounds) -> Finished:
     StoreWriter(root / "run").done(config(), rounds)
-    return load_store(root / "run").done[0]
+    return read(root / "run").finished[0]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_quirk_chooses_its_own_round_and_the_table_says_so(tmp_path: Path) -> 
     writer = StoreWriter(tmp_path / "run")
     writer.done(config(), TRAINED)
     writer.done(config(quirks=Quirks(engine=("best-on-test",))), TRAINED)
-    found = {c.config.quirks.engine: select(c, "last").rounds for c in load_store(tmp_path / "run").done}
+    found = {c.config.quirks.engine: select(c, "last").rounds for c in read(tmp_path / "run").finished}
     assert found == {(): (7,), ("best-on-test",): (3,)}
     (path,) = write_report(tmp_path / "run", formats=["md"])
     assert (

@@ -8,8 +8,9 @@ import pytest
 
 from fedbench.report import tables_of, write_report
 from fedbench.report.arithmetic import Value
-from fedbench.report.facts import facts, warnings
+from fedbench.report.facts import facts
 from fedbench.report.tables import Table
+from fedbench.report.warnings import warnings
 from tests.helpers.store_writer import StoreWriter, config, lbn
 
 POSTER = {  # FedPGP poster, Table 1: Local, Base, Novel
@@ -31,7 +32,7 @@ POSTER = {  # FedPGP poster, Table 1: Local, Base, Novel
 
 
 def value(table: Table, dataset: str, row: str, metric: str) -> Value:
-    (block,) = [b for b in table.blocks if b.dataset == dataset]
+    (block,) = [b for b in table.sections if b.dataset == dataset]
     return block.values[row][block.metrics.index(metric)]
 
 
@@ -50,7 +51,7 @@ def test_the_posters_averages(writer: StoreWriter) -> None:
         for dataset, columns in datasets.items():
             writer.done(config(method, dataset), [lbn(*columns)])
     table = one_table(writer.root)
-    assert [b.dataset for b in table.blocks] == ["Average", *POSTER["CLIP"]]
+    assert [b.dataset for b in table.sections] == ["Average", *POSTER["CLIP"]]
     for metric, printed in {"local": 79.18, "base": 79.83, "novel": 83.25, "hm": 80.72}.items():
         assert round(value(table, "Average", "CLIP", metric).mean, 2) == printed
     for metric, printed in {"local": 95.67, "base": 85.69, "novel": 81.75, "hm": 87.33}.items():
@@ -100,7 +101,7 @@ def test_a_dataset_without_any_finished_cell_makes_the_average_missing(writer: S
     writer.done(config("CoOp", "shapes"), [lbn(1, 1, 1), lbn(60, 60, 60)])
     writer.open(config("CoOp", "dtd"), "queued")
     table = one_table(writer.root)
-    assert [b.dataset for b in table.blocks] == ["Average", "shapes"]
+    assert [b.dataset for b in table.sections] == ["Average", "shapes"]
     assert value(table, "Average", "CoOp", "local").missing
 
 
@@ -131,7 +132,7 @@ def test_datasets_with_different_columns_have_no_average(writer: StoreWriter) ->
     writer.done(config(dataset="a"), [{"x": 1.0}, {"x": 2.0}], protocol={"columns": ["x"], "summary": ""})
     writer.done(config(dataset="b"), [{"y": 1.0}, {"y": 2.0}], protocol={"columns": ["y"], "summary": ""})
     table = one_table(writer.root)
-    assert [b.dataset for b in table.blocks] == ["a", "b"]
+    assert [b.dataset for b in table.sections] == ["a", "b"]
     assert table.notes == ("no average: the datasets do not have the same columns",)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ from filelock import FileLock
 
 from fedbench.config import RunConfig
 from fedbench.errors import FedbenchError
-from fedbench.store import files
 from fedbench.store.cells import Store
-from fedbench.store.files import is_disk_full, read_json, remove_litter, write_json, write_text
+from fedbench.store.files import is_disk_full, read_json, remove_litter, replace, write_json, write_text
+from fedbench.store.read import read
+from tests.helpers.store_writer import record_of
 
 Cells = Callable[..., list[RunConfig]]
 
@@ -51,7 +53,7 @@ def test_states(cells: Cells, out: Path) -> None:
     assert (folder.path / "error.txt").read_text() == "Traceback"
     folder.start({})
     assert not (folder.path / "error.txt").exists()
-    folder.finish({"schema": 1})
+    folder.finish(record_of(folder.config))
     assert folder.status.state == "done"
 
 
@@ -75,7 +77,7 @@ def test_one_process_holds_a_cell(cells: Cells, out: Path) -> None:
 
 def test_cells_of_another_grid_join(cells: Cells, out: Path) -> None:
     store = make(out, cells(seeds=[1]))
-    store.cells()[0].finish({"schema": 1})
+    store.cells()[0].finish(record_of(store.cells()[0].config))
     store = make(out, cells(seeds=[2], shots=[4, 16], set={"Beta.mu": 7}))
     assert len(store.cells()) == 2 + 4
     assert store.cells()[0].status.state == "done"
@@ -142,7 +144,7 @@ def test_another_schema_is_refused(out: Path) -> None:
 def test_a_damaged_grid_is_refused(out: Path) -> None:
     out.mkdir()
     (out / "grid.json").write_text("{")
-    with pytest.raises(FedbenchError, match=r"grid.json is damaged"):
+    with pytest.raises(FedbenchError, match=r"grid.json is truncated or damaged"):
         Store(out, create=True)
 
 
@@ -154,23 +156,127 @@ def test_a_run_killed_before_its_grid_was_written_can_start_again(cells: Cells, 
     assert not (out / ".grid.json.x.tmp").exists()
 
 
-def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_changed_is_noted_on_finished_cells_only(cells: Cells, out: Path) -> None:
+    one, other = make(out, cells()).cells()[:2]
+    one.finish(record_of(one.config))
+    for folder in (one, other):
+        folder.note_changed(["method", "engine"])
+    assert (one.status.state, one.status.changed) == ("done", ("method", "engine"))
+    assert (other.status.state, other.status.changed) == ("queued", ())
+    stamp = (one.path / "status.json").stat().st_mtime_ns
+    one.note_changed(["method", "engine"])  # nothing new, nothing written
+    assert (one.path / "status.json").stat().st_mtime_ns == stamp
+    one.note_changed([])
+    assert (one.status.state, one.status.changed) == ("done", ())
+
+
+def test_nothing_is_noted_on_a_cell_that_another_process_holds(cells: Cells, out: Path) -> None:
+    store = make(out, cells())
+    folder = store.cells()[0]
+    folder.finish(record_of(folder.config))
+    with folder.lock():
+        store.folder(folder.name).note_changed(["method"])
+        store.folder(folder.name).retry()
+    assert (folder.status.state, folder.status.changed) == ("done", ())
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped"])
+def test_retry_queues_what_failed_and_keeps_its_checkpoint(cells: Cells, out: Path, state: str) -> None:
+    folder = make(out, cells()).cells()[0]
+    (folder.path / "state.safetensors").touch()
+    folder.mark(state, "because")
+    folder.retry()
+    assert (folder.status.state, folder.status.reason) == ("queued", "")
+    assert (folder.path / "state.safetensors").exists()
+
+
+def test_retry_leaves_a_finished_cell_unless_its_code_has_changed(cells: Cells, out: Path) -> None:
+    folder = make(out, cells()).cells()[0]
+    folder.finish(record_of(folder.config))
+    (folder.path / "state.safetensors").touch()
+    folder.retry()
+    assert folder.status.state == "done"
+    folder.note_changed(["method"])
+    folder.retry()
+    assert (folder.status.state, folder.status.changed) == ("queued", ())
+    # a checkpoint of the last round would give the old numbers a new record
+    assert sorted(p.name for p in folder.path.iterdir()) == [".lock", "config.json", "status.json"]
+
+
+@pytest.mark.parametrize("survives", [0, 1, 2])
+def test_a_retry_cut_short_never_keeps_the_old_training(
+    cells: Cells, out: Path, monkeypatch: pytest.MonkeyPatch, survives: int
+) -> None:
+    """Killed after so many steps: the cell is done as before, or starts anew."""
+    folder = make(out, cells()).cells()[0]
+    folder.finish(record_of(folder.config))
+    folder.note_changed(["method"])
+    (folder.path / "state.safetensors").touch()
+    steps = 0
+
+    def remove(path: Path) -> None:
+        nonlocal steps
+        if steps == survives:
+            raise KeyboardInterrupt
+        steps += 1
+        path.unlink()
+
+    def mark(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fedbench.store.cells.remove", remove)
+    monkeypatch.setattr(folder, "mark", mark)
+    with pytest.raises(KeyboardInterrupt):
+        folder.retry()
+    assert folder.status.state == ("done" if survives < 2 else "interrupted")
+    assert folder.status.changed == (("method",) if survives < 2 else ())
+    assert (folder.path / "state.safetensors").exists() == (survives == 0)
+
+
+def test_a_later_version_may_add_keys(cells: Cells, out: Path) -> None:
+    folder = make(out, cells()).cells()[0]
+    folder.finish(record_of(folder.config))
+    (folder.path / "rounds.jsonl").write_text('{"round": 0, "metrics": {"local": {"mean": 1}}, "added": 1}\n')
+    write_json(folder.path / "record.json", (read_json(folder.path / "record.json") or {}) | {"rounds": 0})
+    for file in (out / "grid.json", folder.path / "status.json", folder.path / "record.json"):
+        write_json(file, (read_json(file) or {}) | {"added": 1})
+    assert Store(out).cells()[0].status.state == "done"
+    assert read(out).finished[0].config == folder.config
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "tempfile.mkstemp"])
+def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     file = tmp_path / "a.json"
     write_json(file, {"a": 1})
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/elsewhere/.a.json.x.tmp")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(f"fedbench.store.files.{step}", full)
     with pytest.raises(OSError, match="No space") as caught:
         write_text(file, "new")
     assert is_disk_full(caught.value)
+    assert caught.value.filename == str(file)
     assert read_json(file) == {"a": 1}
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_files_are_as_readable_as_others(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "")
+def test_a_folder_that_is_not_there_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        replace(tmp_path / "no" / "a", b"", durable=False)
+    assert caught.value.filename == str(tmp_path / "no" / "a")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    for value in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(tmp_path / "a.json", {"a": [value]})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_files_are_as_readable_as_others(tmp_path: Path, durable: bool) -> None:
+    replace(tmp_path / "a", b"", durable=durable)
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 

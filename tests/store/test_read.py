@@ -8,7 +8,7 @@ import pytest
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_report
-from fedbench.store.read import load_store
+from fedbench.store.read import read
 from tests.helpers.store_writer import StoreWriter, config, lbn
 
 ROUNDS = [lbn(60, 60, 60), lbn(70, 65, 60), lbn(75, 66, 58)]
@@ -24,21 +24,23 @@ def store(tmp_path: Path) -> StoreWriter:
 def refusal(root: Path) -> str:
     """The error's only line."""
     with pytest.raises(FedbenchError) as error:
-        load_store(root)
+        read(root)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_reads_a_finished_cell(store: StoreWriter) -> None:
-    (cell,) = load_store(store.root).done
+    (cell,) = read(store.root).finished
     assert cell.config == config("PromptFL")
     assert [r.number for r in cell.rounds] == [0, 1, 2]
     assert cell.rounds[2].means == {"local": 75, "base": 66, "novel": 58}
 
 
 def test_folder_that_is_no_store(tmp_path: Path) -> None:
-    assert "no grid.json" in refusal(tmp_path)
-    assert "is no folder" in refusal(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    assert "holds no result store" in refusal(tmp_path)
+    assert "holds no result store" in refusal(tmp_path / "nowhere")
+    assert "is a file" in refusal(tmp_path / "file")
 
 
 def test_other_schema(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_round_written_again_after_a_resume_counts_once(store: StoreWriter) -> N
     lines = (folder / "rounds.jsonl").read_text().splitlines()
     again = lines[2].replace("75", "76")
     (folder / "rounds.jsonl").write_text("\n".join([*lines[:3], again]) + "\n")
-    (cell,) = load_store(store.root).done
+    (cell,) = read(store.root).finished
     assert [r.means["local"] for r in cell.rounds] == [60, 70, 76]
 
 
@@ -127,7 +129,7 @@ def test_unfinished_cells_are_listed(store: StoreWriter) -> None:
     (store.open(config("C"), "queued") / "status.json").unlink()
     store.plan(config("D"))
     (store.root / "cells" / ".hidden").mkdir()
-    lines = {cell.name.split("-")[0]: cell.line for cell in load_store(store.root).open}
+    lines = {cell.name.split("-")[0]: cell.line for cell in read(store.root).unfinished}
     assert len(lines) == 7
     assert lines["CoOp"].endswith("failed (out of memory: 3 GiB)")
     assert lines["Prox"].endswith("skipped (needs a ViT)")
@@ -155,3 +157,25 @@ def test_store_without_a_finished_cell(tmp_path: Path) -> None:
     writer.open(config("Prox"), "failed", "no images")
     with pytest.raises(FedbenchError, match=r"2 unfinished; Prox.*failed \(no images\)"):
         tables_of(tmp_path / "run")
+
+
+def test_order_is_the_grids_and_else_the_configurations(tmp_path: Path) -> None:
+    """Never that of the digests that folder names end in: two cells that differ in one key only have any order."""
+    writer = StoreWriter(tmp_path / "run")
+    backbones = [f"b{i}" for i in range(6)]
+    for backbone in reversed(backbones):
+        writer.done(config(backbone=backbone), ROUNDS)
+    assert [c.config.backbone for c in read(writer.root).finished] == backbones[::-1]
+    assert [t.backbone for t in tables_of(writer.root)] == backbones[::-1]
+    (writer.root / "grid.json").write_text('{"schema": 1}')  # as if copied in from other stores
+    names = [c.name for c in read(writer.root).finished]
+    assert names != sorted(names)
+    assert [t.backbone for t in tables_of(writer.root)] == backbones
+
+
+def test_code_that_changed(store: StoreWriter) -> None:
+    store.done(config("CoOp"), ROUNDS, changed=("method", "engine"), code={"method": "12ab"})
+    cells = {c.config.method: c for c in read(store.root).finished}
+    assert cells["CoOp"].changed == ("method", "engine")
+    assert cells["CoOp"].record.code == {"method": "12ab"}
+    assert (cells["PromptFL"].changed, cells["PromptFL"].record.code) == ((), {})
