@@ -114,11 +114,11 @@ def _wide(table: Any) -> "pd.DataFrame":
     columns: dict[tuple[str, str, str], list[float | None]] = {}
     for section in table.sections:
         for place, metric in enumerate(section.metrics):
-            values = [section.values[row][place] for row in table.rows]
+            values = [section.values[row][place] for row in table.labels]
             columns[section.dataset, metric, "mean"] = [None if v.missing else v.mean for v in values]
             columns[section.dataset, metric, "std"] = [
                 None if v.missing or v.n < 2 else v.std for v in values
             ]
-    found = pd.DataFrame(columns, index=pd.Index(table.rows, name="method"), dtype=float)
+    found = pd.DataFrame(columns, index=pd.Index(table.labels, name="method"), dtype=float)
     found.columns = found.columns.set_names(["dataset", "metric", "statistic"])
     return found
