@@ -31,19 +31,15 @@ def run(path: Path, *, folder: Path, timeout: float) -> nbformat.NotebookNode:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
-    """Smaller pictures; no trace of who ran it, or of widgets that are gone when it has ended."""
-    notebook.metadata.pop("widgets", None)
+    """Smaller pictures; nothing of the lines that were written over until they were empty."""
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        cell.outputs = [
-            x for x in cell.outputs if "application/vnd.jupyter.widget-view+json" not in x.get("data", {})
-        ]
+        cell.outputs = [output for output in cell.outputs if output.get("data") != {"text/plain": ""}]
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
                 output.data["image/png"] = _smaller(output.data["image/png"])
-                output.metadata = {}
 
 
 def _smaller(png: str) -> str:
