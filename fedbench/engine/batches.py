@@ -8,8 +8,9 @@ from torch import Tensor
 
 from fedbench.config import RunConfig
 from fedbench.data.dataset import Item
-from fedbench.engine.features import TEST_VIEW, FeatureCache
+from fedbench.engine.features import FeatureCache
 from fedbench.engine.local import Step
+from fedbench.engine.transforms import TEST_VIEW
 from fedbench.seeds import stream
 from fedbench.task import Task
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedbench.engine.features import TEST_VIEW, FeatureCache
+from fedbench.engine.features import FeatureCache
 from fedbench.engine.federation import Federation
+from fedbench.engine.transforms import TEST_VIEW
 from fedbench.task import Metric, Pool, Task
 
 LOGITS_AT_ONCE = 2**26

@@ -34,15 +34,12 @@ from fedbench.clip.model import IMAGES_AT_ONCE, FrozenCLIP
 from fedbench.data import images as data_images
 from fedbench.data.dataset import Dataset, Item
 from fedbench.engine import transforms
-from fedbench.engine.segments import Segments, images_a_file
-from fedbench.engine.transforms import augmented_view, plain_view, prepared_view
+from fedbench.engine.segments import Segments
+from fedbench.engine.transforms import TEST_VIEW, view_of
 from fedbench.errors import FedbenchError
 from fedbench.progress import Progress
 from fedbench.provenance import code_digest, source_digest
 from fedbench.store.files import write_json
-
-TEST_VIEW = -1
-"""The number of the view without augmentation."""
 
 MAPPED_FILES = 4096
 """Files of the cache that are mapped at once; systems allow some ten thousand."""
@@ -124,7 +121,8 @@ class FeatureCache:
             missing = self._missing(items, views)
             total, done = sum(map(len, missing.values())), 0
             for view, absent in missing.items():
-                for count in self._fill(view, absent):
+                computed = self._compute(absent, view, at_once=IMAGES_AT_ONCE)
+                for count in self._view(view).fill(self._named(absent), computed):
                     done += count
                     self.progress("features", done, total)
 
@@ -133,22 +131,6 @@ class FeatureCache:
         numbers, first = np.unique(self._named(items), return_index=True)
         lacking = {view: np.sort(first[self._view(view).lacks(numbers)]) for view in views}
         return {view: [items[place] for place in places] for view, places in lacking.items() if len(places)}
-
-    def _fill(self, view: int, items: list[Item]) -> Iterator[int]:
-        """Compute and store a view of some items, file by file; yields the number of each step's images."""
-        segments, numbers = self._view(view), self._named(items)
-        segments.remove_damaged()
-        waiting: list[Tensor] = []
-        written = computed = 0
-        for rows in self._compute(items, view, at_once=IMAGES_AT_ONCE):
-            waiting.append(rows)
-            computed += len(rows)
-            if computed == len(items) or computed + IMAGES_AT_ONCE - written > images_a_file(rows):
-                for part in torch.cat(waiting).split(images_a_file(rows)):
-                    segments.add(numbers[written : written + len(part)], part)
-                    written += len(part)
-                waiting.clear()
-            yield len(rows)
 
     def _compute(self, items: Sequence[Item], view: int, *, at_once: int) -> Iterator[Tensor]:
         """The features of `at_once` items at a time, in order.
@@ -162,32 +144,32 @@ class FeatureCache:
             coming = threads.map(lambda item: self._pixels(item, view), batches[0])
             for following in [*batches[1:], []]:
                 prepared = list(coming)
-                coming = threads.map(
-                    lambda item: self._pixels(item, view), following
-                )  # while the tower works
+                # the next ones, while the tower works
+                coming = threads.map(lambda item: self._pixels(item, view), following)
                 unreadable += [x for x in prepared if isinstance(x, FedbenchError)]
                 if not unreadable:  # else only look for more of them, to name their number
-                    pixels = torch.stack([x for x in prepared if isinstance(x, Tensor)])
-                    if self.kind != "pixels":
-                        pixels = self.clip.image_input(pixels.to(self.clip.device), self.kind).cpu()
-                    yield pixels
+                    yield self._features(prepared)
         if unreadable:
             raise FedbenchError(
                 f"{len(unreadable)} of {len(items)} images cannot be read; the first: {unreadable[0]}"
             )
 
+    def _features(self, prepared: list[Any]) -> Tensor:
+        """What the cache is asked for, of these images' pixels, which are let go. (images, ...)"""
+        pixels = torch.stack(prepared)
+        prepared.clear()
+        if self.kind == "pixels":
+            return pixels
+        return self.clip.image_input(pixels.to(self.clip.device), self.kind).cpu()
+
     def _pixels(self, item: Item, view: int) -> Tensor | FedbenchError:
         """An image as the tower takes it, or why it cannot be read. (3, side, side)"""
-        to, own = self.clip.preprocess, self.dataset.preparation
         try:
             image = self.dataset.open(item)
         except FedbenchError as error:
             return error
-        if own is not None:
-            return prepared_view(image, to.size, mean=own.mean, std=own.std)
-        if view == TEST_VIEW:
-            return plain_view(image, to)
-        return augmented_view(image, to, name=f"{self.dataset.name}/{item.key}", view=view)
+        name = f"{self.dataset.name}/{item.key}"
+        return view_of(image, self.clip.preprocess, own=self.dataset.preparation, name=name, view=view)
 
     def _named(self, items: Sequence[Item]) -> np.ndarray:
         """The items' numbers in the cache. (items,) int64"""
@@ -217,7 +199,8 @@ def cache_key(clip: FrozenCLIP, dataset: Dataset, kind: str) -> dict[str, Any]:
         "weights": clip.weights_hash,
         "modules": hashlib.sha256(repr(clip.model).encode()).hexdigest()[:16],
         "backbone code": code_digest(type(clip), until=(FrozenCLIP,)),
-        "precision": [clip.precision, torch.get_float32_matmul_precision()],
+        "precision": clip.precision,
+        "products": _products(),
         "device": clip.device.type,
         "preprocess": asdict(clip.preprocess),
         "preparation": asdict(own) if own else None,
@@ -225,6 +208,15 @@ def cache_key(clip: FrozenCLIP, dataset: Dataset, kind: str) -> dict[str, Any]:
         "data set code": code_digest(type(dataset), until=(Dataset,)),
         **_release(),
     }
+
+
+def _products() -> list[str]:
+    """How exact the user of torch wants products in float32 to be."""
+    backends: Any = torch.backends
+    if not hasattr(backends, "fp32_precision"):  # torch before 2.9
+        return [torch.get_float32_matmul_precision(), str(backends.cudnn.allow_tf32)]
+    kinds = backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.conv, backends.mkldnn.matmul
+    return ["ieee" if kind.fp32_precision == "none" else kind.fp32_precision for kind in kinds]
 
 
 @cache

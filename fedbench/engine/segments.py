@@ -6,13 +6,14 @@ and a view grows by another file. Nobody holds more of a view in memory than the
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 SEGMENT_BYTES = 2**26
@@ -22,8 +23,9 @@ SEGMENT_IMAGES = 2048
 """Images in a file: so much work is lost when a fill is killed."""
 
 SUFFIX = ".safetensors"
-DIGITS = 32
-"""Of the checksum in a file's name."""
+
+UMASK = os.umask(0)
+os.umask(UMASK)  # there is no other way to ask for it
 
 _sound: set[tuple[Path, int, int]] = set()
 """Files that this process has found whole, with their size and time of change."""
@@ -54,18 +56,17 @@ class Segments:
             if path in self._tables or path in self.damaged:
                 continue
             try:
-                fault = "" if _is_sound(path) else "its checksum does not match"
+                if _is_sound(path):
+                    self._open(path)
+                    continue
+                fault = "its checksum does not match"
             except FileNotFoundError:
                 continue  # another process has just removed it
             except OSError as error:
                 fault = error.strerror or str(error)
-            if fault:
-                self.damaged.add(path)
-                self.say(
-                    f"feature cache {self.folder.name}/{path.name} is damaged ({fault}): computing it again"
-                )
-            else:
-                self._open(path)
+            self.damaged.add(path)
+            name = f"{self.folder.name}/{path.name}"
+            self.say(f"feature cache {name} is damaged ({fault}): computing it again")
 
     def lacks(self, numbers: np.ndarray) -> np.ndarray:
         """Which of these images have no features here. (images,) int64 → (images,) bool"""
@@ -85,27 +86,44 @@ class Segments:
             rows[torch.from_numpy(here)] = tables[file][torch.from_numpy(places[found[here]])]
         return rows
 
-    def add(self, numbers: np.ndarray, rows: Tensor) -> None:
-        """Write one more file; for the one process that holds the lock. (images,), (images, ...)"""
-        content = save({"numbers": torch.from_numpy(numbers), "rows": rows.contiguous()})
-        path = self.folder / f"{hashlib.sha256(content).hexdigest()[:DIGITS]}{SUFFIX}"
+    def fill(self, numbers: np.ndarray, computed: Iterable[Tensor]) -> Iterator[int]:
+        """Write features as they are computed, file by file; for the process that holds the lock.
+
+        Args:
+            numbers: the images'. (images,) int64
+            computed: their features in this order, some at a time. (some images, ...) float32
+
+        Yields:
+            How many images have come, each time that some have.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = (
-            self.folder / "writing.tmp"
-        )  # only one process writes; it overwrites what a killed one left
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
+        while self.damaged:
+            self.damaged.pop().unlink(missing_ok=True)
+        buffer, written, filled = torch.empty(0), 0, 0
+        for rows in computed:
+            if not len(buffer):
+                buffer = rows.new_empty(min(_images_a_file(rows), len(numbers)), *rows.shape[1:])
+            start = 0
+            while start < len(rows):
+                part = rows[start : start + len(buffer) - filled]
+                buffer[filled : filled + len(part)] = part
+                start, filled = start + len(part), filled + len(part)
+                if filled == len(buffer) or written + filled == len(numbers):
+                    self._write(numbers[written : written + filled], buffer[:filled])
+                    written, filled = written + filled, 0
+            yield len(rows)
+
+    def _write(self, numbers: np.ndarray, rows: Tensor) -> None:
+        # one name: only one process writes at a time, and overwrites what a killed one has left
+        temporary = self.folder / "writing.tmp"
+        save_file({"numbers": torch.from_numpy(numbers), "rows": rows}, temporary)
+        with temporary.open("rb") as file:
+            path = self.folder / f"{_checksum(file)}{SUFFIX}"
             os.fsync(file.fileno())  # else a crash of the machine may leave the name without the content
+        os.chmod(temporary, 0o666 & ~UMASK)  # safetensors makes files private; a cache is often shared
         os.replace(temporary, path)
         _sound.add(_state(path))
         self._open(path)
-
-    def remove_damaged(self) -> None:
-        """Delete the damaged files; for the one process that holds the lock."""
-        for path in self.damaged:
-            path.unlink(missing_ok=True)
-        self.damaged.clear()
 
     def _open(self, path: Path) -> None:
         with safe_open(path, framework="pt") as file:  # maps the file: rows come from disk when they are used
@@ -125,7 +143,7 @@ class Segments:
         return self._places
 
 
-def images_a_file(rows: Tensor) -> int:
+def _images_a_file(rows: Tensor) -> int:
     """How many rows like these go into one file."""
     return max(min(SEGMENT_BYTES // max(rows[:1].nbytes, 1), SEGMENT_IMAGES), 1)
 
@@ -139,10 +157,14 @@ def _is_sound(path: Path) -> bool:
     state = _state(path)
     if state not in _sound:
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS] != path.stem:
+            if _checksum(file) != path.stem:
                 return False
         _sound.add(state)
     return True
+
+
+def _checksum(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _state(path: Path) -> tuple[Path, int, int]:

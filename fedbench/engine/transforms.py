@@ -11,11 +11,24 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 
 from fedbench.clip.model import Preprocess
+from fedbench.data.dataset import Preparation
 from fedbench.seeds import stream
+
+TEST_VIEW = -1
+"""The number of the view without augmentation."""
 
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 """torchvision's RandomResizedCrop, which all the papers use."""
+
+
+def view_of(
+    image: PILImage.Image, to: Preprocess, *, own: Preparation | None, name: str, view: int
+) -> Tensor:
+    """A view of the image called `name`, for a backbone; by the data set's own way, if it has one. → (3, size, size)"""
+    if own is not None:
+        return prepared_view(image, to.size, mean=own.mean, std=own.std)
+    return plain_view(image, to) if view == TEST_VIEW else augmented_view(image, to, name=name, view=view)
 
 
 def plain_view(image: PILImage.Image, to: Preprocess) -> Tensor:

@@ -9,7 +9,7 @@ from fedbench.config import RunConfig
 from fedbench.data.dataset import Item, Preparation
 from fedbench.engine import batches
 from fedbench.engine.batches import FeatureBatches
-from fedbench.engine.features import TEST_VIEW
+from fedbench.engine.transforms import TEST_VIEW
 from fedbench.task import Client, Task
 
 

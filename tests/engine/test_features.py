@@ -15,8 +15,8 @@ from PIL import features as pillow
 from fedbench.clip.model import FrozenCLIP
 from fedbench.data.dataset import Dataset, Item, Preparation
 from fedbench.engine import features, segments
-from fedbench.engine.features import TEST_VIEW, FeatureCache, cache_key
-from fedbench.engine.transforms import augmented_view, plain_view, prepared_view
+from fedbench.engine.features import FeatureCache, cache_key
+from fedbench.engine.transforms import TEST_VIEW, augmented_view, plain_view, prepared_view
 from fedbench.errors import FedbenchError
 from fedbench.registry import load_plugin
 from tests.helpers.tinyclip import random_clip
@@ -262,9 +262,10 @@ def test_how_far_and_what_computes_are_in_the_key(monkeypatch):
     own = OtherCLIP.__new__(OtherCLIP)
     own.__dict__.update(random_clip().__dict__)
     keys.append(cache_key(own, Colours(), "embedding"))
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    torch.set_float32_matmul_precision("medium")
     keys.append(cache_key(random_clip(), Colours(), "embedding"))
-    monkeypatch.undo()
+    torch.set_float32_matmul_precision("highest")
+    assert cache_key(random_clip(), Colours(), "embedding") == keys[0]
     monkeypatch.setattr(FrozenCLIP, "device", torch.device("cuda"))
     keys.append(cache_key(random_clip(), Colours(), "embedding"))
     assert all(a != b for n, a in enumerate(keys) for b in keys[:n])
@@ -391,13 +392,12 @@ def fill(folder, started, results, places):
 def test_processes_that_start_together_compute_each_image_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     started, results = context.Barrier(3), context.Queue()
-    workers = [
-        context.Process(target=fill, args=(tmp_path, started, results, places))
-        for places in (range(4), range(4), [4, 5, 2, 3])
-    ]
+    first, *others = [(tmp_path, started, results, places) for places in (range(4), range(4), [4, 5, 2, 3])]
+    workers = [context.Process(target=fill, args=args) for args in others]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=120) for _ in workers]
+    fill(*first)
+    found = [results.get(timeout=120) for _ in range(3)]
     for worker in workers:
         worker.join()
     assert sum(opened for opened, _ in found) == len(ITEMS)
