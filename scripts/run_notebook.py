@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "notebooks"
-WIDTH, COLOURS = 900, 64
+WIDTH, COLOURS = 900, 200
 
 
 def run(path: Path, *, folder: Path, timeout: float) -> nbformat.NotebookNode:
