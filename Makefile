@@ -46,4 +46,4 @@ lock: setup
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
 
 clean:
-	rm -rf .venv .uv build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
