@@ -12,11 +12,13 @@ class Caltech101(FolderDataset):
     """Labels follow the sorted folders, capitals first: face, leopard, motorbike, accordion, airplane, ..."""
 
     title = "Caltech101"
-    citation = (
-        "L. Fei-Fei, R. Fergus, P. Perona. Learning generative visual models from few training examples: an "
-        "incremental Bayesian approach tested on 101 object categories. CVPR Workshop on Generative-Model "
-        "Based Vision, 2004."
-    )
+    bibtex = """@inproceedings{feifei2004learning,
+        author = {Fei-Fei, Li and Fergus, Rob and Perona, Pietro},
+        title = {Learning Generative Visual Models from Few Training Examples: An Incremental {Bayesian}
+                 Approach Tested on 101 Object Categories},
+        booktitle = {CVPR Workshop on Generative-Model Based Vision},
+        year = {2004},
+    }"""
 
     image_folders = (
         "caltech-101/101_ObjectCategories",  # CoOp

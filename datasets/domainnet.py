@@ -9,11 +9,12 @@ class DomainNet(DomainDataset):
     """FedBN's files with the images of the six archives, whose other 335 classes are not part of it."""
 
     title = "DomainNet (10 classes)"
-    citation = (
-        "X. Peng, Q. Bai, X. Xia, Z. Huang, K. Saenko, B. Wang. Moment matching for multi-source domain "
-        "adaptation. "
-        "ICCV, 2019."
-    )
+    bibtex = """@inproceedings{peng2019moment,
+        author = {Peng, Xingchao and Bai, Qinxun and Xia, Xide and Huang, Zijun and Saenko, Kate and Wang, Bo},
+        title = {Moment Matching for Multi-Source Domain Adaptation},
+        booktitle = {IEEE/CVF International Conference on Computer Vision},
+        year = {2019},
+    }"""
 
     image_folders = ("DomainNet", "domainnet")  # FedBN; mirrors
     size = 22_850

@@ -9,10 +9,12 @@ class DTD(FolderDataset):
     """Class names are the folders'. CoOp pools the official 40/40/40 images a class and splits 60/24/36."""
 
     title = "DTD (DescribableTextures)"
-    citation = (
-        "M. Cimpoi, S. Maji, I. Kokkinos, S. Mohamed, A. Vedaldi. Describing textures in the wild. CVPR, "
-        "2014."
-    )
+    bibtex = """@inproceedings{cimpoi2014describing,
+        author = {Cimpoi, Mircea and Maji, Subhransu and Kokkinos, Iasonas and Mohamed, Sammy and Vedaldi, Andrea},
+        title = {Describing Textures in the Wild},
+        booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2014},
+    }"""
 
     image_folders = (
         "dtd/images",  # CoOp

@@ -20,11 +20,12 @@ class EuroSAT(FolderDataset):
     """Labels follow the sorted folders; eight of the ten names are CoOp's, `Forest` and `River` stay."""
 
     title = "EuroSAT"
-    citation = (
-        "P. Helber, B. Bischke, A. Dengel, D. Borth. EuroSAT: a novel dataset and deep learning benchmark "
-        "for land "
-        "use and land cover classification. IEEE JSTARS, 2019."
-    )
+    bibtex = """@article{helber2019eurosat,
+        author = {Helber, Patrick and Bischke, Benjamin and Dengel, Andreas and Borth, Damian},
+        title = {{EuroSAT}: A Novel Dataset and Deep Learning Benchmark for Land Use and Land Cover Classification},
+        journal = {IEEE Journal of Selected Topics in Applied Earth Observations and Remote Sensing},
+        year = {2019},
+    }"""
 
     image_folders = ("eurosat/2750",)  # CoOp and torchvision
     split_file = "split_zhou_EuroSAT.json"

@@ -15,11 +15,13 @@ class FGVCAircraft(FolderDataset):
     """Labels are the lines of `variants.txt`; CoOp has no split file of its own."""
 
     title = "FGVCAircraft"
-    citation = (
-        "S. Maji, E. Rahtu, J. Kannala, M. Blaschko, A. Vedaldi. Fine-grained visual classification of "
-        "aircraft. "
-        "arXiv:1306.5151, 2013."
-    )
+    bibtex = """@misc{maji2013fine,
+        author = {Maji, Subhransu and Rahtu, Esa and Kannala, Juho and Blaschko, Matthew and Vedaldi, Andrea},
+        title = {Fine-Grained Visual Classification of Aircraft},
+        eprint = {1306.5151},
+        archiveprefix = {arXiv},
+        year = {2013},
+    }"""
 
     image_folders = (
         "fgvc_aircraft/images",  # CoOp

@@ -40,10 +40,12 @@ class Flowers102(FolderDataset):
     """
 
     title = "Flowers102"
-    citation = (
-        "M.-E. Nilsback, A. Zisserman. Automated flower classification over a large number of classes. "
-        "ICVGIP, 2008."
-    )
+    bibtex = """@inproceedings{nilsback2008automated,
+        author = {Nilsback, Maria-Elena and Zisserman, Andrew},
+        title = {Automated Flower Classification over a Large Number of Classes},
+        booktitle = {Indian Conference on Computer Vision, Graphics and Image Processing},
+        year = {2008},
+    }"""
 
     image_folders = (
         "oxford_flowers/jpg",  # CoOp

@@ -25,7 +25,7 @@ class Folder(FolderDataset):
     """
 
     title = "Your own folder of images (folder:PATH)"
-    citation = "The user's images."
+    bibtex = ""  # the user's own images
     size = 0
 
     def __init__(

@@ -9,11 +9,12 @@ class Food101(FolderDataset):
     """Class names are the folders' (`apple_pie`). CoOp pools the official 750/250 a class and splits anew."""
 
     title = "Food101"
-    citation = (
-        "L. Bossard, M. Guillaumin, L. Van Gool. Food-101: mining discriminative components with random "
-        "forests. "
-        "ECCV, 2014."
-    )
+    bibtex = """@inproceedings{bossard2014food,
+        author = {Bossard, Lukas and Guillaumin, Matthieu and Van Gool, Luc},
+        title = {Food-101 -- Mining Discriminative Components with Random Forests},
+        booktitle = {European Conference on Computer Vision},
+        year = {2014},
+    }"""
 
     image_folders = ("food-101/images",)  # CoOp and torchvision
     split_file = "split_zhou_Food101.json"

@@ -20,11 +20,12 @@ class ImageNet(FolderDataset):
     """
 
     title = "ImageNet"
-    citation = (
-        "J. Deng, W. Dong, R. Socher, L.-J. Li, K. Li, L. Fei-Fei. ImageNet: a large-scale hierarchical "
-        "image "
-        "database. CVPR, 2009."
-    )
+    bibtex = """@inproceedings{deng2009imagenet,
+        author = {Deng, Jia and Dong, Wei and Socher, Richard and Li, Li-Jia and Li, Kai and Fei-Fei, Li},
+        title = {{ImageNet}: A Large-Scale Hierarchical Image Database},
+        booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2009},
+    }"""
 
     image_folders = (
         "imagenet/images",  # CoOp

@@ -9,10 +9,12 @@ class OfficeCaltech10(DomainDataset):
     """FedBN's files, or the images of any mirror in domain folders."""
 
     title = "Office-Caltech10"
-    citation = (
-        "B. Gong, Y. Shi, F. Sha, K. Grauman. Geodesic flow kernel for unsupervised domain adaptation. CVPR, "
-        "2012."
-    )
+    bibtex = """@inproceedings{gong2012geodesic,
+        author = {Gong, Boqing and Shi, Yuan and Sha, Fei and Grauman, Kristen},
+        title = {Geodesic Flow Kernel for Unsupervised Domain Adaptation},
+        booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2012},
+    }"""
 
     image_folders = ("office_caltech_10", "office-caltech-10", "OfficeCaltech10")  # FedBN; mirrors
     size = 2533

@@ -23,7 +23,12 @@ class OxfordPets(FolderDataset):
     """An image's name says its breed: `Abyssinian_100.jpg`. All images lie in one folder."""
 
     title = "OxfordPets"
-    citation = "O. M. Parkhi, A. Vedaldi, A. Zisserman, C. V. Jawahar. Cats and dogs. CVPR, 2012."
+    bibtex = """@inproceedings{parkhi2012cats,
+        author = {Parkhi, Omkar M. and Vedaldi, Andrea and Zisserman, Andrew and Jawahar, C. V.},
+        title = {Cats and Dogs},
+        booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2012},
+    }"""
 
     image_folders = (
         "oxford_pets/images",  # CoOp

@@ -9,10 +9,12 @@ class PACS(DomainDataset):
     """Images in domain folders, split by fedbench: the official lists are not read."""
 
     title = "PACS"
-    citation = (
-        "D. Li, Y. Yang, Y.-Z. Song, T. M. Hospedales. Deeper, broader and artier domain generalization. "
-        "ICCV, 2017."
-    )
+    bibtex = """@inproceedings{li2017deeper,
+        author = {Li, Da and Yang, Yongxin and Song, Yi-Zhe and Hospedales, Timothy M.},
+        title = {Deeper, Broader and Artier Domain Generalization},
+        booktitle = {IEEE International Conference on Computer Vision},
+        year = {2017},
+    }"""
 
     image_folders = ("pacs/images", "pacs", "PACS/kfold", "PACS")  # Dassl; plain; DomainBed; plain
     size = 9991

@@ -20,7 +20,12 @@ class Shapes(Dataset):
     """`parts` are the photos, `domain_parts` has four domains. A key: `photo/striped red star/train/0003`."""
 
     title = "Shapes (built-in miniature)"
-    citation = "Procedurally rendered by fedbench (fedbench/world); no publication."
+    bibtex = """@misc{fedbench,
+        author = {{The fedbench maintainers}},
+        title = {{fedbench}: The Referee for Federated Adaptation of Vision-Language Models},
+        note = {Its images are rendered; there is no publication},
+        year = {2026},
+    }"""
 
     n_classes = len(CLASSNAMES)
     published = tuple(count * len(CLASSNAMES) for count in PER_CLASS.values())

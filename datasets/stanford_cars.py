@@ -15,11 +15,12 @@ class StanfordCars(FolderDataset):
     """The year comes first in a class name: `2012 Acura TL Sedan`."""
 
     title = "StanfordCars"
-    citation = (
-        "J. Krause, M. Stark, J. Deng, L. Fei-Fei. 3D object representations for fine-grained "
-        "categorization. 3dRR, "
-        "2013."
-    )
+    bibtex = """@inproceedings{krause20133d,
+        author = {Krause, Jonathan and Stark, Michael and Deng, Jia and Fei-Fei, Li},
+        title = {{3D} Object Representations for Fine-Grained Categorization},
+        booktitle = {IEEE Workshop on 3D Representation and Recognition},
+        year = {2013},
+    }"""
 
     image_folders = ("stanford_cars",)  # CoOp and torchvision; with cars_train/ and cars_test/ in it
     split_file = "split_zhou_StanfordCars.json"

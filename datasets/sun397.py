@@ -20,7 +20,12 @@ class SUN397(FolderDataset):
     """
 
     title = "SUN397"
-    citation = "J. Xiao, J. Hays, K. A. Ehinger, A. Oliva, A. Torralba. SUN database. CVPR, 2010."
+    bibtex = """@inproceedings{xiao2010sun,
+        author = {Xiao, Jianxiong and Hays, James and Ehinger, Krista A. and Oliva, Aude and Torralba, Antonio},
+        title = {{SUN} Database: Large-Scale Scene Recognition from Abbey to Zoo},
+        booktitle = {IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2010},
+    }"""
 
     image_folders = (
         "sun397/SUN397",  # CoOp

@@ -21,11 +21,13 @@ class UCF101(FolderDataset):
     """
 
     title = "UCF101"
-    citation = (
-        "K. Soomro, A. R. Zamir, M. Shah. UCF101: a dataset of 101 human actions classes from videos in the "
-        "wild. "
-        "CRCV-TR-12-01, 2012."
-    )
+    bibtex = """@techreport{soomro2012ucf101,
+        author = {Soomro, Khurram and Zamir, Amir Roshan and Shah, Mubarak},
+        title = {{UCF101}: A Dataset of 101 Human Actions Classes from Videos in the Wild},
+        number = {CRCV-TR-12-01},
+        institution = {University of Central Florida},
+        year = {2012},
+    }"""
 
     image_folders = ("ucf101/UCF-101-midframes",)  # CoOp; torchvision has only the videos
     split_file = "split_zhou_UCF101.json"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
@@ -64,7 +64,7 @@ class Method(Quirky, ClipTools, ABC):
     paper: ClassVar[str]
     """Authors, title, venue, year."""
     bibtex: ClassVar[str] = ""
-    """The paper's BibTeX entry."""
+    """The paper's BibTeX entry, indented as it stands in the code."""
     code: ClassVar[str] = ""
     """The authors' repository and commit, where there is one."""
     image_input: str = "embedding"
@@ -81,9 +81,9 @@ class Method(Quirky, ClipTools, ABC):
     class Hyper(Frozen):
         """Hyper-parameters with the paper's values. Subclasses add their own, or replace these."""
 
-        lr: PositiveFloat = 1e-3
-        momentum: NonNegativeFloat = 0.9
-        weight_decay: NonNegativeFloat = 5e-4
+        lr: PositiveFloat = Field(1e-3, description="learning rate of SGD")
+        momentum: NonNegativeFloat = Field(0.9, description="of SGD")
+        weight_decay: NonNegativeFloat = Field(5e-4, description="of SGD")
 
     hyper: Frozen
     """The values in force; a method says `hyper: Hyper` below its own `Hyper`."""
@@ -134,14 +134,17 @@ class Method(Quirky, ClipTools, ABC):
         """The prompts of a label space, one per class, with slots where learned tokens stand."""
 
     @abstractmethod
-    def losses(self, p: Tensors, batch: Batch) -> Tensors:
-        """The terms of the training loss by name, weights included; their sum is minimised. Each (clients,)"""
-
-    @abstractmethod
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of a trained model over any label space. images (clients, n, ...) → (clients, n, classes)"""
 
     # -- what a method may change ---------------------------------------------------------------------------
+
+    def losses(self, p: Tensors, batch: Batch) -> Tensors:
+        """The terms of the training loss by name, weights included; their sum is minimised. Each (clients,)
+
+        By default the cross-entropy of `logits` over training's classes.
+        """
+        return {"ce": self.cross_entropy(self.logits(p, batch.images, self.classnames), batch)}
 
     def init(self, rng: torch.Generator) -> Tensors:
         """One client's tensors at the start, on the CPU, without the clients axis: each as `tensors` declares."""

@@ -8,7 +8,7 @@ dataset, without ensembling. CoOp's sentence for each dataset is a hyper-paramet
 from collections.abc import Sequence
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
@@ -24,6 +24,14 @@ class CLIP(Method):
     """The frozen model and a sentence."""
 
     paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021"
+    bibtex = """@inproceedings{radford2021learning,
+        author = {Radford, Alec and Kim, Jong Wook and Hallacy, Chris and Ramesh, Aditya and Goh, Gabriel and
+                  Agarwal, Sandhini and Sastry, Girish and Askell, Amanda and Mishkin, Pamela and Clark, Jack and
+                  Krueger, Gretchen and Sutskever, Ilya},
+        title = {Learning Transferable Visual Models From Natural Language Supervision},
+        booktitle = {International Conference on Machine Learning},
+        year = {2021},
+    }"""
     code = "FedPGP d43045b, trainers/clip_0.py"
     official = Official(
         files=("clip_zeroshot",),
@@ -31,9 +39,9 @@ class CLIP(Method):
     )
 
     class Hyper(Frozen):
-        """template: the sentence; {} stands for the class name."""
+        """A sentence and nothing to train."""
 
-        template: str = "a photo of a {}."
+        template: str = Field("a photo of a {}.", description="the sentence; {} stands for the class name")
 
         @field_validator("template")
         @classmethod
@@ -51,10 +59,6 @@ class CLIP(Method):
     def tensors(self) -> dict[str, Learned]:
         """Nothing is learned."""
         return {}
-
-    def losses(self, p: Tensors, batch: Batch) -> Tensors:
-        """Cross-entropy, for the record: it has no gradient."""
-        return {"ce": self.cross_entropy(self.logits(p, batch.images, self.classnames), batch)}
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of the sentences."""

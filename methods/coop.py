@@ -26,6 +26,12 @@ class CoOp(PromptFL):
     """A context per client, never averaged."""
 
     paper = "Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022"
+    bibtex = """@article{zhou2022learning,
+        author = {Zhou, Kaiyang and Yang, Jingkang and Loy, Chen Change and Liu, Ziwei},
+        title = {Learning to Prompt for Vision-Language Models},
+        journal = {International Journal of Computer Vision},
+        year = {2022},
+    }"""
     code = "CoOp ff61507, trainers/coop.py; FedPGP d43045b, branch local"
     quirks = {
         **MOMENTUM_LEAK,

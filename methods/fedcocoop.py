@@ -31,7 +31,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import product
@@ -53,6 +53,12 @@ class FedCoCoOp(Method):
     """A context and a net that moves it by the image, averaged."""
 
     paper = "Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022"
+    bibtex = """@inproceedings{zhou2022conditional,
+        author = {Zhou, Kaiyang and Yang, Jingkang and Loy, Chen Change and Liu, Ziwei},
+        title = {Conditional Prompt Learning for Vision-Language Models},
+        booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+        year = {2022},
+    }"""
     code = "CoOp ff61507, trainers/cocoop.py"
     quirks = {
         **MOMENTUM_LEAK,
@@ -71,10 +77,10 @@ class FedCoCoOp(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens, drawn at random; phrase: words that they start from, a token each."""
+        """Of the context, and of SGD."""
 
-        n_ctx: PositiveInt = 16
-        phrase: str = ""
+        n_ctx: PositiveInt = Field(16, description="learned tokens, drawn at random where there is no phrase")
+        phrase: str = Field("", description="words that the learned tokens start from, a token each")
 
     hyper: Hyper
 

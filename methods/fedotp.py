@@ -32,9 +32,8 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.blocks import product
 from fedbench.clip.prompts import Prompt
-from fedbench.clip.transport import Transport
+from fedbench.clip.transport import Transport, patch_similarity
 from fedbench.learned import Learned, normal
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
@@ -45,13 +44,18 @@ from fedbench.registry import METHODS
 class FedOTP(Method):
     """A shared and a personal context that divide the image's patches between them."""
 
-    paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for FL, CVPR 2024"
+    paper = "Li et al., Global and Local Prompts Cooperation via Optimal Transport for Federated Learning, CVPR 2024"
+    bibtex = """@inproceedings{li2024global,
+        author = {Li, Hongxia and Huang, Wei and Wang, Jingya and Shi, Ye},
+        title = {Global and Local Prompts Cooperation via Optimal Transport for Federated Learning},
+        booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+        year = {2024},
+    }"""
     code = "FedOTP 9948611, trainers/GLP_OT.py"
     quirks = {
         **MOMENTUM_LEAK,
         "batch-stop": "the solver stops all images and classes of a batch at once, by their mean change",
-        "half-prompts": "prompts, their momentum and their average are rounded to half precision: small updates are "
-        "lost",
+        "half-prompts": "prompts, their momentum and average are in half precision: small updates are lost",
     }
     image_input = "tokens"
     official = Official(
@@ -63,15 +67,14 @@ class FedOTP(Method):
     )
 
     class Hyper(Method.Hyper):
-        """ot: capped (COT) or balanced (Sinkhorn) transport; top_percent: γ, the mass that COT moves; eps: ε;
-        thresh: mean change below which a plan rests (0: never); max_iter: most sweeps."""
+        """Of the two contexts, of the transport, and of SGD."""
 
-        n_ctx: PositiveInt = 16
-        ot: Literal["COT", "Sinkhorn"] = "COT"
-        top_percent: float = Field(default=0.8, gt=0, le=1)
-        eps: PositiveFloat = 0.1
-        thresh: NonNegativeFloat = 1e-3
-        max_iter: PositiveInt = 100
+        n_ctx: PositiveInt = Field(16, description="learned tokens of each context")
+        ot: Literal["COT", "Sinkhorn"] = Field("COT", description="capped or balanced transport")
+        top_percent: float = Field(0.8, gt=0, le=1, description="γ, the mass that COT moves")
+        eps: PositiveFloat = Field(0.1, description="ε, the strength of the entropy")
+        thresh: NonNegativeFloat = Field(1e-3, description="mean change below which a plan rests; 0: never")
+        max_iter: PositiveInt = Field(100, description="most sweeps of the solver")
 
     hyper: Hyper
 
@@ -81,10 +84,8 @@ class FedOTP(Method):
 
     def tensors(self) -> dict[str, Learned]:
         """context, local: (n_ctx, width); in half precision under the quirk"""
-        shape, sgd = (
-            (self.hyper.n_ctx, self.clip.text.width),
-            replace(self.sgd(), half=self.quirk("half-prompts")),
-        )
+        shape = (self.hyper.n_ctx, self.clip.text.width)
+        sgd = replace(self.sgd(), half=self.quirk("half-prompts"))
         return {
             "context": Learned(shape, normal(), shared=True, optimizer=sgd),
             "local": Learned(shape, normal(), optimizer=sgd),
@@ -106,13 +107,6 @@ class FedOTP(Method):
         """Class features of the shared and the local prompt. (clients, 2, classes, embed)"""
         return self.encode(self.tree(classnames), torch.stack([p["context"], p["local"]], dim=1))
 
-    def similarity(self, text: Tensor, tokens: Tensor) -> Tensor:
-        """S. tokens (clients, images, 1 + patches, embed) → (clients, 2, classes, images, patches)"""
-        products = product(text.flatten(1, 2), tokens.flatten(1, 2).transpose(1, 2))  # one a client
-        lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp(min=1e-12)
-        products = products.unflatten(2, tokens.shape[1:3]) / lengths[:, None]
-        return products.unflatten(1, text.shape[1:3])[..., 1:]
-
     def transport(self) -> Transport:
         """The problem that prompts and patches pose."""
         h, capped = self.hyper, self.hyper.ot == "COT"
@@ -127,7 +121,7 @@ class FedOTP(Method):
 
     def scores(self, text: Tensor, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         """(clients, images, classes)"""
-        sim = self.similarity(text, tokens)
+        sim = patch_similarity(text, tokens)  # (clients, 2, classes, images, patches)
         plan, _ = self.transport().plan(sim.detach(), valid)
         return self.clip.logit_scale * (plan * sim).sum(-1).sum(1).transpose(1, 2)
 
@@ -144,7 +138,7 @@ class FedOTP(Method):
         """Features, plans and sweeps, as the golden files record them: a row for each image and class."""
         with torch.no_grad():
             text = self.text(p, self.classnames)[:1]
-            sim = self.similarity(text, batch.images)
+            sim = patch_similarity(text, batch.images)
             plan, sweeps = self.transport().plan(sim, batch.valid)
         features = F.normalize(batch.images[0], dim=-1)
 

@@ -23,15 +23,14 @@ Deviations from the released code, each a quirk:
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.prompts import Prompt
+from fedbench.clip.anchored import PLACEHOLDER_ANCHOR, Anchored
 from fedbench.learned import Learned, normal
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
@@ -39,17 +38,20 @@ from fedbench.registry import METHODS
 
 
 @METHODS.register("FedPGP")
-class FedPGP(Method):
+class FedPGP(Anchored, Method):
     """A shared context and a personal low-rank addition."""
 
     paper = (
         "Cui et al., Harmonizing Generalization and Personalization in Federated Prompt Learning, ICML 2024"
     )
+    bibtex = """@inproceedings{cui2024harmonizing,
+        author = {Cui, Tianyu and Li, Hongxia and Wang, Jingya and Shi, Ye},
+        title = {Harmonizing Generalization and Personalization in Federated Prompt Learning},
+        booktitle = {International Conference on Machine Learning},
+        year = {2024},
+    }"""
     code = "FedPGP d43045b, trainers/fedpgp.py"
-    quirks = {
-        **MOMENTUM_LEAK,
-        "placeholder-anchor": "the anchor is 'X X … X {name}.' as in the code, not 'a photo of a {name}.'",
-    }
+    quirks = {**MOMENTUM_LEAK, **PLACEHOLDER_ANCHOR}
     official = Official(
         files=("fedpgp",),
         tensors={"context": "prompt_learner.sigma", "u": "prompt_learner.U", "v": "prompt_learner.V"},
@@ -61,21 +63,19 @@ class FedPGP(Method):
     )
 
     class Hyper(Method.Hyper):
-        """bottleneck: rank of the personal part; mu: weight of the contrastive term; temperature: its τ."""
+        """Of the contexts, of the contrastive term, and of SGD."""
 
-        n_ctx: PositiveInt = 16
-        bottleneck: PositiveInt = 8
-        mu: NonNegativeFloat = 0.5
-        temperature: PositiveFloat = 0.5
-        adaptation: Literal["low-rank", "full-rank"] = "low-rank"
-        positive: bool = True
-        negative: bool = True
+        n_ctx: PositiveInt = Field(16, description="learned tokens")
+        bottleneck: PositiveInt = Field(8, description="rank of the personal part U V")
+        mu: NonNegativeFloat = Field(0.5, description="weight μ of the contrastive term")
+        temperature: PositiveFloat = Field(0.5, description="τ of the contrastive term")
+        adaptation: Literal["low-rank", "full-rank"] = Field(
+            "low-rank", description="form of the personal part"
+        )
+        positive: bool = Field(True, description="whether z_G is drawn to the anchor")
+        negative: bool = Field(True, description="whether z_i is driven from z_G")
 
     hyper: Hyper
-
-    def prompts(self, classnames: Sequence[str]) -> list[Prompt]:
-        """[SOS] context, class name, full stop, [EOT]."""
-        return self.contexts(classnames, n_ctx=self.hyper.n_ctx)
 
     def tensors(self) -> dict[str, Learned]:
         """u: (n_ctx, bottleneck), v: (bottleneck, width), context: (n_ctx, width); or delta: (n_ctx, width)"""
@@ -92,16 +92,9 @@ class FedPGP(Method):
         """The client's own context p_i. (clients, n_ctx, width)"""
         return p["context"] + (p["delta"] if "delta" in p else p["u"] @ p["v"])
 
-    @cached_property
-    def anchor(self) -> Tensor:
-        """z_C. (1, classes, embed)"""
-        words = "X " * self.hyper.n_ctx if self.quirk("placeholder-anchor") else "a photo of a "
-        return self.encode_words(self.sentences(self.classnames, words + "{}."))
-
     def cosines(self, p: Tensors) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """z_G, z_i (clients, classes, embed), cos(z_C, z_G) and cos(z_G, z_i) (clients, classes)"""
-        contexts = torch.stack([p["context"], self.personal(p)], dim=1)  # (clients, 2, n_ctx, width)
-        z_global, z_own = self.encode(self.tree(self.classnames), contexts).unbind(1)
+        z_global, z_own = self.both(p)
         return z_global, z_own, (self.anchor * z_global).sum(-1), (z_global * z_own).sum(-1)
 
     def losses(self, p: Tensors, batch: Batch) -> Tensors:
@@ -126,16 +119,9 @@ class FedPGP(Method):
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores of the personal prompt."""
-        return self.cosine_logits(images, self.encode(self.tree(classnames), self.personal(p)[:, None])[:, 0])
+        return self.cosine_logits(images, self.own(p, classnames))
 
     def probe(self, p: Tensors, batch: Batch) -> Tensors:
-        """Features and cosines, as the golden files record them."""
-        z_global, z_own, near, far = self.cosines(p)
-        return {
-            "text_features": z_own,
-            "text_features_sigma": z_global,
-            "text_features_0": self.anchor,
-            "cos_pos": near,
-            "cos_neg": far,
-            "loss_contrastive": self.contrastive(near, far),
-        }
+        """Features, cosines and the contrastive term, as the golden files record them."""
+        found = super().probe(p, batch)
+        return {**found, "loss_contrastive": self.contrastive(found["cos_pos"], found["cos_neg"])}

@@ -1,27 +1,24 @@
 """pFedMMA: adapters in the upper blocks of both towers, whose shared middle is all that the server averages.
 
-Paper: "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models",
-2025. Official code: pFedMMA (84197bb), `trainers/pFedMMA.py`, `clip/model.py`, `clip/gsl.py`.
+Paper: "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models", 2025.
+Official code: pFedMMA (84197bb), `trainers/pFedMMA.py`, `clip/model.py`, `clip/gsl.py`.
 
-Beside each block of a tower from `start` to `end` (5 to 12, counted from 1) stands an adapter, fed by the
-block's own normalised input and added once to its output, at every token; the prompt is "a photo of a {name}.":
+Beside each block of a tower from `start` to `end` (5 to 12, counted from 1) stands an adapter, fed by the block's own
+normalised input and added once to its output, at every token; the prompt is "a photo of a {name}.":
 
     block(x) + α A(LN1(x)),    A(z) = W_up ReLU(W_sh ReLU(W_dn z + b_dn) + b_sh) + b_up
 
-W_dn and W_up are each tower's own and stay with the client; W_sh, b_sh serve both towers and are averaged.
-A client is tested with its own W_dn, W_up and the averaged W_sh. W_up does not start at zero, so the start
-is not CLIP. The loss is cross-entropy. Gradient-scaling layers around A give its parameters the gradient
-that they would have with α = 1, and leave the one that flows on through the block as it is; with
-`gradient_scaling=False`, plain autograd, the adapters' gradients are α times as large.
+W_dn and W_up are each tower's own and stay with the client; W_sh, b_sh serve both towers and are averaged. A client
+is tested with its own W_dn, W_up and the averaged W_sh. W_up does not start at zero, so the start is not CLIP. The
+loss is cross-entropy. With `gradient_scaling`, A's parameters get the gradients that they would have with α = 1.
 
-Images start from cached inputs of block `start`; the text's frozen lower blocks run once for all clients.
-The tensors are stacks over blocks. Where the towers have other depths, adapters stand beside the blocks of
-the same number in both, since they share their middle: unless given, those above the lower third of the
-shallower tower.
+Images start from cached inputs of block `start`; the text's frozen lower blocks run once for all clients. The tensors
+are stacks over blocks. Where the towers have other depths, adapters stand beside the blocks of the same number in
+both, since they share their middle: unless given, those above the lower third of the shallower tower.
 
-Not determined: batch size; whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; how many
-steps the released half precision skipped, whose loss scaler all clients share. Deviations from the released
-code, each a quirk or left out:
+Not determined: batch size; whether the tables are of 50 x 2 or 100 x 1 rounds and epochs; how many steps the released
+half precision skipped, whose loss scaler all clients share.
+Deviations from the released code, each a quirk or left out:
 - text features are those of the model under test (`stale-text-cache`);
 - a fresh SGD for each client and round (`momentum-leak`);
 - float32, or bfloat16 towers, and no loss scaler.
@@ -31,30 +28,31 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch.nn.functional as F
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from fedbench.clip.adapters import Adapters
+from fedbench.clip.adapters import Adapters, adapter_layers
 from fedbench.clip.prompts import Prompt, as_words
 from fedbench.errors import FedbenchError
-from fedbench.learned import Learned, normal, zeros
+from fedbench.learned import Learned
 from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
 from fedbench.official import Official, Variant
 from fedbench.registry import METHODS
-
-KINDS = ("weight", "bias")
 
 
 @METHODS.register("pFedMMA")
 class PFedMMA(Method):
     """Personal adapters around a shared projection."""
 
-    paper = "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models"
+    paper = "pFedMMA: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models, 2025"
+    bibtex = """@misc{ghiasvand2025pfedmma,
+        author = {Ghiasvand, Sajjad and Alizadeh, Mahnoosh and Pedarsani, Ramtin},
+        title = {{pFedMMA}: Personalized Federated Fine-Tuning with Multi-Modal Adapter for Vision-Language Models},
+        eprint = {2507.05394}, archiveprefix = {arXiv}, year = {2025},
+    }"""
     code = "pFedMMA 84197bb, trainers/pFedMMA.py, clip/model.py, clip/gsl.py"
-    quirks = {
-        **MOMENTUM_LEAK,
-        "stale-text-cache": "all clients are tested, in all rounds, with the text features of the first "
-        "test: those of client 0 after its first local training",
+    quirks = MOMENTUM_LEAK | {
+        "stale-text-cache": "every test uses the text features of the first: client 0's after its first local training",
     }
     official = Official(
         files=("pfedmma",),
@@ -62,9 +60,9 @@ class PFedMMA(Method):
             f"{side}_{part}_{kind}": f"adapter_learner.{theirs}_adapter.{{}}.{layer}.{kind}"
             for side, theirs in (("text", "text"), ("image", "visual"))
             for part, layer in (("down", "down.0"), ("up", "up"))
-            for kind in KINDS
+            for kind in ("weight", "bias")
         }
-        | {f"shared_{kind}": f"adapter_learner.shared_adapter.{{}}.0.{kind}" for kind in KINDS},
+        | {f"shared_{kind}": f"adapter_learner.shared_adapter.{{}}.0.{kind}" for kind in ("weight", "bias")},
         hyper={
             "adapter_start": "start",
             "adapter_end": "end",
@@ -82,23 +80,21 @@ class PFedMMA(Method):
     )
 
     class Hyper(Method.Hyper):
-        """rank: width of the middle; scale: α; start, end: first and last adapted block, None: as above;
-        phrase: the words before the class name."""
+        """Of the adapters, and of SGD."""
 
-        rank: PositiveInt = 32
-        scale: PositiveFloat = 1e-3
-        start: PositiveInt | None = None
-        end: PositiveInt | None = None
-        gradient_scaling: bool = True
-        phrase: str = "a photo of a"
+        rank: PositiveInt = Field(32, description="width of the adapters' middle")
+        scale: PositiveFloat = Field(1e-3, description="α, the adapters' weight")
+        start: PositiveInt | None = Field(None, description="first adapted block; none: as the towers allow")
+        end: PositiveInt | None = Field(None, description="last adapted block; none: as the towers allow")
+        gradient_scaling: bool = Field(True, description="whether adapters get gradients as with α = 1")
+        phrase: str = Field("a photo of a", description="words before the class name")
 
     hyper: Hyper
 
     def __init__(self, *args: Any, **kwargs: Any):
         """As `Method`; both towers must have the blocks `start` to `end`."""
         super().__init__(*args, **kwargs)
-        towers = [self.clip.text.blocks] + ([self.clip.image.blocks] if self.clip.image else [])
-        depth, h = min(map(len, towers)), self.hyper
+        depth, h = min(self.tower_depths), self.hyper
         end = depth if h.end is None else h.end
         start = min(depth // 3 + 1, end) if h.start is None else h.start
         if not start <= end <= depth:
@@ -114,20 +110,18 @@ class PFedMMA(Method):
         """down: (layers, rank, width), up: (layers, width, rank), shared: (layers, rank, rank); biases"""
         rank, text = self.hyper.rank, self.clip.text.width
         image = self.clip.image.width if self.clip.image else 1
-        sizes = {"text_down": (rank, text), "image_down": (rank, image), "shared": (rank, rank)}
-        sizes |= {"text_up": (text, rank), "image_up": (image, rank)}
-        found = {}
-        for name, (out, into) in sizes.items():  # Kaiming normal, fan out, for ReLU
-            start, shared = normal((2 / out) ** 0.5), name == "shared"
-            found[f"{name}_weight"] = Learned((self.layers, out, into), start, shared=shared)
-            found[f"{name}_bias"] = Learned((self.layers, out), zeros(), shared=shared)
-        return found
+        return {
+            **adapter_layers("text_down", blocks=self.layers, out=rank, into=text),
+            **adapter_layers("image_down", blocks=self.layers, out=rank, into=image),
+            **adapter_layers("shared", blocks=self.layers, out=rank, into=rank, shared=True),
+            **adapter_layers("text_up", blocks=self.layers, out=text, into=rank),
+            **adapter_layers("image_up", blocks=self.layers, out=image, into=rank),
+        }
 
     def adapters(self, p: Tensors, side: str) -> Adapters:
         """The adapters of one tower."""
-        names = [f"{part}_{kind}" for part in (f"{side}_down", "shared", f"{side}_up") for kind in KINDS]
-        layers = list(zip(*(p[name].unbind(1) for name in names), strict=True))
-        return Adapters(layers, first=self.first, scale=self.hyper.scale, rescale=self.hyper.gradient_scaling)
+        names, h = (f"{side}_down", "shared", f"{side}_up"), self.hyper
+        return Adapters.stacked(p, names, first=self.first, scale=h.scale, rescale=h.gradient_scaling)
 
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features. (clients, classes, embed)"""

@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.blocks import UNCHANGED, Hooks
@@ -40,7 +40,7 @@ from fedbench.clip.lora import LoRA
 from fedbench.clip.prompts import Prompt
 from fedbench.errors import FedbenchError
 from fedbench.learned import Learned, Optimizer, normal, uniform, zeros
-from fedbench.method import MOMENTUM_LEAK, Batch, Method, Tensors
+from fedbench.method import MOMENTUM_LEAK, Method, Tensors
 from fedbench.registry import METHODS
 
 BORDER = ("up", "down", "left", "right")
@@ -51,6 +51,12 @@ class PFedPT(Method):
     """A personal border of pixels and a shared context."""
 
     paper = "Li et al., Visual Prompt Based Personalized Federated Learning, TMLR 2024"
+    bibtex = """@article{li2024visual,
+        author = {Li, Guanghao and Wu, Wansen and Sun, Yan and Shen, Li and Wu, Baoyuan and Tao, Dacheng},
+        title = {Visual Prompt Based Personalized Federated Learning},
+        journal = {Transactions on Machine Learning Research},
+        year = {2024},
+    }"""
     code = "pFedPT cebec63, system/flcore/clients/clientpt.py"
     quirks = {
         **MOMENTUM_LEAK,
@@ -59,21 +65,23 @@ class PFedPT(Method):
     image_input = "pixels"
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens; shared: see above; pad: width of the border, None: a 16th of the side;
-        start, prompt_lr, prompt_momentum: of the prompt; prompt_epochs: its epochs, None: `local_epochs`;
-        rank, visual_lr, visual_weight_decay: of the low-rank updates of `visual`.
-        """
+        """Of the shared part and its SGD, and of the prompt."""
 
-        n_ctx: PositiveInt = 16
-        shared: Literal["ctx", "none", "visual"] = "ctx"
-        pad: PositiveInt | None = None
-        start: Literal["normal", "zero"] = "normal"
-        prompt_lr: NonNegativeFloat = 20.0
-        prompt_momentum: NonNegativeFloat = 0.5
-        prompt_epochs: NonNegativeInt | None = None
-        rank: PositiveInt = 2
-        visual_lr: PositiveFloat = 2e-4
-        visual_weight_decay: NonNegativeFloat = 1e-2
+        n_ctx: PositiveInt = Field(16, description="learned tokens of `shared = ctx`")
+        shared: Literal["ctx", "none", "visual"] = Field(
+            "ctx",
+            description="what is averaged: a text context, nothing, or low-rank updates of the image tower",
+        )
+        pad: PositiveInt | None = Field(None, description="pixels of the border; none: a 16th of the side")
+        start: Literal["normal", "zero"] = Field("normal", description="of the prompt: N(0, 1) or nothing")
+        prompt_lr: NonNegativeFloat = Field(20.0, description="learning rate of the prompt's SGD")
+        prompt_momentum: NonNegativeFloat = Field(0.5, description="of the prompt's SGD")
+        prompt_epochs: NonNegativeInt | None = Field(
+            None, description="epochs of the prompt in a round; none: as many as `local_epochs`"
+        )
+        rank: PositiveInt = Field(2, description="rank of the updates of `shared = visual`")
+        visual_lr: PositiveFloat = Field(2e-4, description="learning rate of those updates' AdamW")
+        visual_weight_decay: NonNegativeFloat = Field(1e-2, description="of that AdamW")
 
     hyper: Hyper
 
@@ -146,7 +154,3 @@ class PFedPT(Method):
             hooks = LoRA(p["a"], p["b"], scale=self.hyper.rank**-0.5)
         features = self.encode_pixels(images + self.border(p)[:, None], hooks)
         return self.cosine_logits(features, text.expand(len(features), -1, -1))
-
-    def losses(self, p: Tensors, batch: Batch) -> Tensors:
-        """Cross-entropy."""
-        return {"ce": self.cross_entropy(self.logits(p, batch.images, self.classnames), batch)}

@@ -48,24 +48,27 @@ from fedbench.registry import METHODS
 class PLoRA(Method):
     """Low-rank updates of both towers, one factor averaged."""
 
-    paper = (
-        "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, "
-        "ECAI 2025"
-    )
+    paper = "Mitra et al., FedVLM: Scalable Personalized Vision-Language Models through Federated Learning, ECAI 2025"
+    bibtex = r"""@inproceedings{mitra2025fedvlm,
+        author = {Mitra, Arkajyoti and Anjum, Afia and Agbaje, Paul and Pes{\'e}, Mert and Olufowobi, Habeeb},
+        title = {{FedVLM}: Scalable Personalized Vision-Language Models through Federated Learning},
+        booktitle = {European Conference on Artificial Intelligence},
+        year = {2025},
+    }"""
     quirks = {
         "momentum-leak": "one AdamW serves all clients: its moments go from client to client, round to round"
     }
     image_input = "pixels"
 
     class Hyper(Frozen):
-        """rank: r; alpha: α; dropout: of the updates' input, in 256ths; shared_factor: what is averaged."""
+        """Of the low-rank updates, and of AdamW."""
 
-        lr: PositiveFloat = 2e-4
-        weight_decay: NonNegativeFloat = 1e-2
-        rank: PositiveInt = 2
-        alpha: PositiveFloat = 1.0
-        dropout: float = Field(default=0.25, ge=0, lt=1)
-        shared_factor: Literal["B", "A", "both", "none"] = "B"
+        lr: PositiveFloat = Field(2e-4, description="learning rate of AdamW")
+        weight_decay: NonNegativeFloat = Field(1e-2, description="of AdamW")
+        rank: PositiveInt = Field(2, description="r of the updates")
+        alpha: PositiveFloat = Field(1.0, description="α: updates are scaled by α/√r")
+        dropout: float = Field(0.25, ge=0, lt=1, description="of the updates' input, in 256ths")
+        shared_factor: Literal["B", "A", "both", "none"] = Field("B", description="which factor is averaged")
 
     hyper: Hyper
 

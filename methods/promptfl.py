@@ -16,7 +16,7 @@ Deviations from the released code, each a quirk or left out:
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from fedbench.clip.prompts import Prompt
@@ -37,6 +37,13 @@ class PromptFL(Method):
     """A shared context under FedAvg."""
 
     paper = "Guo et al., PromptFL: Let Federated Participants Cooperatively Learn Prompts Instead of Models, TMC 2023"
+    bibtex = """@article{guo2023promptfl,
+        author = {Guo, Tao and Guo, Song and Wang, Junxiao and Tang, Xueyang and Xu, Wenchao},
+        title = {{PromptFL}: Let Federated Participants Cooperatively Learn Prompts Instead of Models --
+                 Federated Learning in Age of Foundation Model},
+        journal = {IEEE Transactions on Mobile Computing},
+        year = {2023},
+    }"""
     code = "FedPGP d43045b, trainers/promptfl.py"
     quirks = {**MOMENTUM_LEAK, **DRIVER}
     official = Official(
@@ -51,10 +58,10 @@ class PromptFL(Method):
     )
 
     class Hyper(Method.Hyper):
-        """n_ctx: learned tokens; position: where the class name stands."""
+        """Of the context, and of SGD."""
 
-        n_ctx: PositiveInt = 16
-        position: Literal["end", "middle", "front"] = "end"
+        n_ctx: PositiveInt = Field(16, description="learned tokens")
+        position: Literal["end", "middle", "front"] = Field("end", description="where the class name stands")
 
     hyper: Hyper
 
@@ -83,11 +90,6 @@ class PromptFL(Method):
     def text(self, p: Tensors, classnames: Sequence[str]) -> Tensor:
         """Class features. (clients, classes, embed)"""
         return self.encode(self.tree(classnames), p["context"][:, None])[:, 0]
-
-    def losses(self, p: Tensors, batch: Batch) -> Tensors:
-        """Cross-entropy."""
-        logits = self.cosine_logits(batch.images, self.text(p, self.classnames))
-        return {"ce": self.cross_entropy(logits, batch)}
 
     def logits(self, p: Tensors, images: Tensor, classnames: Sequence[str]) -> Tensor:
         """Scores with the learned context before the given class names."""

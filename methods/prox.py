@@ -10,7 +10,7 @@ Deviation: the released term is computed from `state_dict()`, which returns deta
 reported loss and has no gradient, so the released method is PromptFL. That is the quirk `detached-prox`.
 """
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
 from fedbench.method import MOMENTUM_LEAK, Batch, Tensors
 from fedbench.official import Official, Variant
@@ -24,6 +24,13 @@ class Prox(PromptFL):
     """PromptFL whose clients stay near the server's context."""
 
     paper = "Li et al., Federated Optimization in Heterogeneous Networks, MLSys 2020"
+    bibtex = """@inproceedings{li2020federated,
+        author = {Li, Tian and Sahu, Anit Kumar and Zaheer, Manzil and Sanjabi, Maziar and Talwalkar, Ameet and
+                  Smith, Virginia},
+        title = {Federated Optimization in Heterogeneous Networks},
+        booktitle = {Proceedings of Machine Learning and Systems},
+        year = {2020},
+    }"""
     code = "FedPGP d43045b, trainers/promptfl.py (fedprox=True)"
     quirks = {
         **MOMENTUM_LEAK,
@@ -36,9 +43,9 @@ class Prox(PromptFL):
     )
 
     class Hyper(PromptFL.Hyper):
-        """mu: weight of the proximal term (FedOTP's driver passes 0.5; the published value is unknown)."""
+        """Of PromptFL, and of the proximal term. FedOTP's driver passes mu = 0.5; the published value is unknown."""
 
-        mu: NonNegativeFloat = 0.5
+        mu: NonNegativeFloat = Field(0.5, description="weight μ of the proximal term")
 
     hyper: Hyper
 

@@ -31,7 +31,7 @@ class ListedDataset(Dataset):
 
     name = "listed"
     title = "Listed"
-    citation = "none"
+    bibtex = "none"
 
     def __init__(
         self, counts: Sequence[tuple[int, int, int]], *, order: Sequence[int] | None = None, missing: int = 0

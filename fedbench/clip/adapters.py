@@ -1,13 +1,27 @@
 """Adapters parallel to the blocks of a tower."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fedbench.clip.blocks import Hooks, product
+from fedbench.learned import Learned, normal, zeros
+
+
+def adapter_layers(
+    name: str, *, blocks: int, out: int, into: int, shared: bool = False
+) -> dict[str, Learned]:
+    """A layer of an adapter for each of some blocks, as stacks.
+
+    `<name>_weight` (blocks, out, into) starts Kaiming normal for ReLU with fan out, `<name>_bias` (blocks, out) zero.
+    """
+    return {
+        f"{name}_weight": Learned((blocks, out, into), normal((2 / out) ** 0.5), shared=shared),
+        f"{name}_bias": Learned((blocks, out), zeros(), shared=shared),
+    }
 
 
 class Adapters(Hooks):
@@ -19,9 +33,18 @@ class Adapters(Hooks):
             layers: for each block weight and bias of down, shared and up. (clients, ...)
             first: the first of the blocks, from 0.
             scale: α.
-            rescale: parameters get the gradient that they would have with α = 1.
+            rescale: parameters get the gradient that they would have with α = 1; the one that flows on through the
+                block stays as it is. Plain autograd gives parameters α times as much.
         """
         self.layers, self.first, self.scale, self.rescale = layers, first, scale, rescale
+
+    @classmethod
+    def stacked(
+        cls, p: Mapping[str, Tensor], names: Sequence[str], *, first: int, scale: float, rescale: bool
+    ) -> Self:
+        """From the stacks that `adapter_layers` declares; `names` are those of down, shared and up."""
+        stacks = [p[f"{name}_{kind}"].unbind(1) for name in names for kind in ("weight", "bias")]
+        return cls(list(zip(*stacks, strict=True)), first=first, scale=scale, rescale=rescale)
 
     def branch(self, block: int, h: Tensor) -> Tensor | None:
         """α A(h). (clients or 1, sequences, tokens, width) → (clients, sequences, tokens, width)"""

@@ -64,6 +64,23 @@ def resolve(name: str) -> tuple[str, Path | None]:
     return name, None
 
 
+def skeleton(model_name: str) -> FrozenCLIP:
+    """A model of open_clip with its true sizes and no weights: what methods need to declare their tensors.
+
+    It stands on torch's meta device, where tensors have shapes and no memory. Whatever needs a value fails.
+
+    Raises:
+        FedbenchError: open_clip has no such model.
+    """
+    import open_clip
+
+    if model_name not in open_clip.list_models():
+        raise unknown("model of open_clip", model_name, open_clip.list_models())
+    with torch.device("meta"):
+        model = _create(model_name, device="meta")
+    return _wrap(model, model_name, name=model_name, label="no weights")
+
+
 def from_state_dict(
     config: dict[str, Any], state: dict[str, Tensor], *, name: str, label: str = "", **preprocess: Any
 ) -> FrozenCLIP:
@@ -207,11 +224,11 @@ def _random(model_name: str) -> FrozenCLIP:
     return _wrap(model, model_name, name=f"{model_name}:random", label="untrained")
 
 
-def _create(model_name: str) -> torch.nn.Module:
+def _create(model_name: str, *, device: str = "cpu") -> torch.nn.Module:
     import open_clip
 
     with _quiet():
-        return open_clip.create_model(model_name, pretrained=None, pretrained_text=False)
+        return open_clip.create_model(model_name, pretrained=None, pretrained_text=False, device=device)
 
 
 def _model_config(model_name: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The frozen CLIP that a cell runs on: two towers, a logit scale, and where they came from."""
 
 import hashlib
+import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,20 +36,22 @@ class FrozenCLIP:
     Attributes:
         name: the backbone as the user names it, without paths.
         label: "" for real weights, "miniature" or "untrained" otherwise; every table says so.
+        weights_hash: of `hash_model`; "" for a skeleton, which has no weights (`fedbench.clip.load.skeleton`).
         model: open_clip's module, frozen (its own `encode_image` / `encode_text` are the reference).
         text: our text tower.
         image: our image tower; None where open_clip's image encoder is no plain ViT (ResNet, timm): such a
             backbone serves methods that leave the image tower alone.
-        logit_scale: exp(logit_scale), a float.
+        logit_scale: exp(logit_scale), a float; nan for a skeleton.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, preprocess: Preprocess, label: str = ""):
-        self.weights_hash = hash_model(model)
+        has_weights = not model.logit_scale.is_meta
+        self.weights_hash = hash_model(model) if has_weights else ""
         self.model: Any = freeze(model)  # open_clip's modules are untyped
         self.name, self.preprocess, self.label = name, preprocess, label
         self.text: TextEncoder = TextTower(_text_modules(model, name), tokenizer)
         self.image: ImageEncoder | None = ImageTower(model.visual) if _is_plain_vit(model.visual) else None
-        self.logit_scale = model.logit_scale.exp().item()
+        self.logit_scale = model.logit_scale.exp().item() if has_weights else math.nan
         self.precision = "float32"
 
     def to(self, device: torch.device | str, *, precision: str = "float32") -> "FrozenCLIP":
@@ -71,9 +75,11 @@ class FrozenCLIP:
             size = self.preprocess.size
             return self.encode_image(torch.zeros(1, 3, size, size, device=self.device)).shape[-1]
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context in which towers run: bfloat16 matrix products, or nothing in float32."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedbench.clip.blocks import UNCHANGED, Hooks, product
+from fedbench.clip.blocks import UNCHANGED, Hooks, layer_norm, product
+from fedbench.clip.deep import DeepTokens
 from fedbench.clip.prompts import Prompt, PromptTree, as_words, context_prompt, text_prompt
 from fedbench.clip.protocol import Backbone, ImageEncoder
 
@@ -60,6 +61,13 @@ class ClipTools:
         """Text features of prompts without learned tokens, which are constant in training. (1, classes, embed)"""
         return self.encode(self.clip.text.pack(prompts))[:, 0]
 
+    def encode_contexts(self, contexts: Sequence[Tensor], classnames: Sequence[str]) -> tuple[Tensor, ...]:
+        """Text features under several contexts of each client, encoded in one pass.
+
+        contexts: each (clients, n_ctx, width) → for each (clients, classes, embed)
+        """
+        return self.encode(self.tree(classnames), torch.stack(list(contexts), dim=1)).unbind(1)
+
     def encode_pixels(self, pixels: Tensor, hooks: Hooks = UNCHANGED) -> Tensor:
         """Image features, not normalised. Pixels (clients, n, 3, side, side) → (clients, n, embed)"""
         with self.clip.autocast():
@@ -70,6 +78,27 @@ class ClipTools:
         """Image features, not normalised. Input of block `first` (clients, n, tokens, width) → (clients, n, embed)"""
         with self.clip.autocast():
             return self.image_tower.encode(x, hooks, first=first).float()
+
+    def encode_with_tokens(self, x: Tensor, first: Tensor, deep: Tensor) -> Tensor:
+        """Image features, not normalised, of images with n learned tokens behind their patches.
+
+        Args:
+            x: input of block 0. (clients, images, 1 + patches, width)
+            first: goes in with the patches, without positions, through the tower's first norm. (clients, n, width)
+            deep: takes the place of those tokens before block 1, 2, …. (clients, blocks, n, width)
+
+        Returns:
+            (clients, images, embed)
+        """
+        first = layer_norm(first, self.image_tower.visual.ln_pre)[:, None].expand(-1, x.shape[1], -1, -1)
+        places = torch.arange(x.shape[2], x.shape[2] + first.shape[2], device=x.device)
+        return self.encode_from_block(torch.cat([x, first], dim=2), DeepTokens(deep, places), first=0)
+
+    @property
+    def tower_depths(self) -> list[int]:
+        """Numbers of blocks of the text tower and, where there is one, of the image tower."""
+        towers = [self.clip.text.blocks] + ([self.clip.image.blocks] if self.clip.image else [])
+        return [len(blocks) for blocks in towers]
 
     @property
     def image_tower(self) -> ImageEncoder:

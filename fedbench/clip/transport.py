@@ -5,8 +5,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fedbench.clip.blocks import product
+
 TINY = 1e-37
 """About the smallest number that float32 holds in full precision."""
+
+
+def patch_similarity(text: Tensor, tokens: Tensor) -> Tensor:
+    """S: cosines of the patches of images with the features of classes.
+
+    Args:
+        text: of length 1, several for each class. (clients, features, classes, embed)
+        tokens: of any length, the image's own first, which is left out. (clients, images, 1 + patches, embed)
+
+    Returns:
+        (clients, features, classes, images, patches)
+    """
+    products = product(text.flatten(1, 2), tokens.flatten(1, 2).transpose(1, 2))  # one a client
+    lengths = torch.linalg.vector_norm(tokens, dim=-1).clamp(min=1e-12)  # (clients, images, 1 + patches)
+    products = products.unflatten(2, tokens.shape[1:3]) / lengths[:, None]
+    return products.unflatten(1, text.shape[1:3])[..., 1:]
 
 
 class Transport(NamedTuple):

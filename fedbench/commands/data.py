@@ -1,4 +1,4 @@
-"""`bench data list | verify | prepare`."""
+"""`bench data list | verify | prepare | cite`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,19 +28,37 @@ def data() -> None:
 
 
 @data.command("list")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @DATA_ROOT
 @PLUGIN
-def list_(*, root: Path, plugins: tuple[Path, ...]) -> None:
-    """Show the datasets, their layouts and what is on disk."""
+def list_(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> None:
+    """Show the datasets and what is on disk; with a NAME, its layouts and where to get it too."""
+    from fedbench.commands.details import dataset as show_dataset
     from fedbench.commands.show import show
     from fedbench.data.facts import datasets, facts
 
     _load(plugins)
-    rows = [facts(dataset, root) for dataset in datasets()]
-    grid = _grid(*(column for column in rows[0] if column not in ("prepare", "split file")))
-    for row in rows:
-        grid.add_row(*(text for column, text in row.items() if column not in ("prepare", "split file")))
+    for name in names:
+        show_dataset(name, root=root)
+    if names:
+        return
+    grid = _grid("name", "train / val / test", "classes", "state")
+    for dataset in datasets():
+        row = facts(dataset, root)
+        grid.add_row(row["name"], row["train / val / test"], row["classes"], row["state"].partition(":")[0])
     show(grid)
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@PLUGIN
+def cite(*, names: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
+    """Print the BibTeX entries of the datasets: of all, or of each NAME."""
+    from fedbench.commands.show import show_bibtex
+    from fedbench.registry import DATASETS
+
+    _load(plugins)
+    show_bibtex((name, DATASETS[name].bibtex) for name in names or DATASETS)
 
 
 @data.command()
@@ -117,7 +135,9 @@ def _grid(*columns: str) -> "Table":
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         right = column in ("classes", "train", "val", "test", "missing", "unreadable")
-        grid.add_column(column, justify="right" if right else "left", overflow="fold")
+        grid.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=column == "name"
+        )
     return grid
 
 

@@ -51,7 +51,8 @@ class Dataset(Quirky, ABC):
 
     Facts about the dataset, for `bench data` and docs/datasets.md (all but the first three may be left out):
 
-        name, title, citation: the name is set by the registry.
+        name, title: the name is set by the registry.
+        bibtex: the BibTeX entry of its paper, indented as it stands in the code; empty where there is none to cite.
         n_classes: number of classes, 0 if it depends on the folder.
         published: images in train, val and test of the published split.
         published_sure: False where those counts are hearsay: then another count is a remark, no fault.
@@ -64,7 +65,7 @@ class Dataset(Quirky, ABC):
 
     name: str
     title: ClassVar[str]
-    citation: ClassVar[str]
+    bibtex: ClassVar[str]
     n_classes: ClassVar[int] = 0
     published: ClassVar[tuple[int, ...]] = ()
     published_sure: ClassVar[bool] = True

@@ -1,6 +1,7 @@
 """Backbones by name, checkpoints in the true format, and everything that can be wrong with them."""
 
 import json
+import math
 
 import open_clip
 import pytest
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from fedbench.clip import load, resolve
-from fedbench.clip.load import openai_config
+from fedbench.clip.load import openai_config, skeleton
 from fedbench.clip.model import FrozenCLIP, Preprocess
 from fedbench.errors import FedbenchError
 from tests.helpers.tinyclip import golden_clip
@@ -181,3 +182,28 @@ def test_sizes_are_read_off_an_openai_state_dict():
         "patch_size": 16,
         "image_size": 32,
     }
+
+
+def test_a_skeleton_has_true_sizes_and_no_weights():
+    before = torch.random.get_rng_state()
+    clip = skeleton("ViT-B-16")
+    assert (clip.embed_dim, clip.text.width, clip.image.width) == (512, 512, 768)
+    assert (len(clip.text.blocks), len(clip.image.blocks), clip.preprocess.size) == (12, 12, 224)
+    assert all(x.is_meta for x in clip.model.state_dict().values())
+    assert clip.weights_hash == ""
+    assert math.isnan(clip.logit_scale)
+    assert clip.text.tokenize("a photo") == [320, 1125]
+    assert torch.equal(before, torch.random.get_rng_state())
+    with pytest.raises((NotImplementedError, RuntimeError)):  # a value is asked for, and there is none
+        clip.encode_image(torch.zeros(1, 3, 224, 224, device="meta")).cpu()
+
+
+def test_a_skeleton_of_another_architecture_has_no_image_tower():
+    clip = skeleton("RN50")
+    assert clip.image is None
+    assert clip.embed_dim == 1024
+
+
+def test_a_skeleton_of_an_unknown_model_names_the_nearest():
+    with pytest.raises(FedbenchError, match="unknown model of open_clip 'ViT-B-61'; did you mean ViT-B-16"):
+        skeleton("ViT-B-61")

@@ -1,4 +1,4 @@
-"""`bench data list | verify | prepare`, and docs/datasets.md."""
+"""`bench data list | verify | prepare | cite`."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fedbench.commands.data import data
-from fedbench.data.facts import page
 from fedbench.data.verify import verify
 from fedbench.datasets.dtd import DTD
 from fedbench.errors import FedbenchError
+from fedbench.registry import DATASETS
 from tests.helpers.trees import domain_folders, plant, zhou
 
 
@@ -28,12 +28,49 @@ def dtd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_list_shows_every_dataset_and_what_is_on_disk(dtd: Path) -> None:
     result = bench("list", "--data-root", dtd)
     assert result.exit_code == 0
-    rows = {line.split()[0]: line for line in result.output.splitlines() if line.strip()}
-    assert "domainnet" in rows
-    assert "folder:PATH" in rows
-    assert rows["dtd"].rstrip().endswith("dtd/images")
-    assert rows["shapes"].rstrip().endswith("built-in")
-    assert rows["pacs"].rstrip().endswith("pacs/images, pacs, PACS/kfold, PACS")  # nothing on disk
+    rows = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
+    assert rows["dtd"][1:] == ["2820", "/", "1128", "/", "1692", "2", "complete"]
+    assert rows["shapes"][-1] == "built-in"
+    assert rows["pacs"][1:] == ["7", "absent"]
+    assert rows["folder:PATH"][1:] == ["any"]
+
+
+def test_list_counts_what_is_missing_and_says_when_nothing_can_be_used(dtd: Path) -> None:
+    (dtd / "dtd/images/banded/image_0001.jpg").unlink()
+    (dtd / "eurosat/2750").mkdir(parents=True)
+    rows = [("banded/image_0000.jpg", 0, "banded"), ("banded/image_0001.jpg", 0, "banded")]
+    split = {"train": rows, "val": [], "test": [("zigzagged/image_0000.jpg", 1, "zigzagged")]}
+    zhou(dtd / "dtd/split_zhou_DescribableTextures.json", split)
+    lines = bench("list", "--data-root", dtd).output.splitlines()
+    assert next(line for line in lines if line.startswith(" dtd ")).rstrip().endswith("1 of 3 missing")
+    assert next(line for line in lines if line.startswith(" eurosat ")).rstrip().endswith("unusable")
+    assert "unusable: eurosat: none of" in " ".join(
+        bench("list", "eurosat", "--data-root", dtd).output.split()
+    )
+
+
+def test_the_list_fits_a_narrow_terminal(dtd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedbench.commands.show.PIPE_WIDTH", 80)
+    lines = bench("list", "--data-root", dtd).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:1] == ["office_caltech10"] for line in lines)
+
+
+def test_list_of_a_name_shows_its_layouts_where_to_get_it_and_what_to_cite(dtd: Path) -> None:
+    shown = " ".join(bench("list", "dtd", "pacs", "--data-root", dtd).output.split())
+    assert "folders dtd/images, dtd/dtd/images" in shown
+    assert "on disk dtd/images state complete" in shown
+    assert "@inproceedings{cimpoi2014describing," in shown
+    assert "domains art_painting, cartoon, photo, sketch" in shown
+    assert "PACS.zip, linked in https://domaingeneralization.github.io state absent" in shown
+
+
+def test_cite_prints_each_entry_once_and_says_where_there_is_none() -> None:
+    printed = bench("cite", "cifar10", "cifar100", "folder").output
+    assert printed.count("@techreport{krizhevsky2009learning,") == 1
+    assert "% folder: nothing to cite" in printed
+    assert bench("cite").output.count("@") == len(list(DATASETS)) - 2  # one report of two; the user's folder
+    assert str(bench("cite", "dtt").exception) == "unknown dataset 'dtt'; did you mean dtd?"
 
 
 def test_verify_says_good(dtd: Path) -> None:
@@ -147,8 +184,3 @@ def test_prepare_says_what_it_did_and_where_the_published_split_goes(dtd: Path) 
     assert result.exit_code == 0
     assert result.output.startswith("dtd is complete: 4 / 2 / 2 images in train / val / test, split: own\n")
     assert "put split_zhou_DescribableTextures.json (from https://" in result.output
-
-
-def test_the_committed_page_is_what_the_registry_gives() -> None:
-    committed = Path(__file__).parents[2] / "docs/datasets.md"
-    assert committed.read_text() == page(), "run: python -m fedbench.data.facts > docs/datasets.md"

@@ -21,7 +21,7 @@ class Pens(DomainDataset):
 
     name = "pens"
     title = "Pens"
-    citation = "none."
+    bibtex = "none."
     image_folders = ("pens", "pens-mirror")
     size = 20
     n_classes = 2

@@ -17,7 +17,7 @@ class Small(FolderDataset):
 
     name = "small"
     title = "Small"
-    citation = "none"
+    bibtex = "none"
     image_folders = ("small/images", "small-tv/data/images")
     split_file = "split_zhou_Small.json"
     size = 10

@@ -261,12 +261,12 @@ def test_status_names_finished_cells_whose_code_has_changed(bench: Bench) -> Non
 
 
 def test_list(bench: Bench) -> None:
-    assert bench("list", "methods").out.startswith("Alpha  The first fake.")
-    assert "Beta:placeholder-anchor  the wrong anchor" in bench("list", "quirks").out
-    assert "partition (default published)" in bench("list", "splits").out
+    assert bench("list", "methods").out.startswith("Alpha  The first fake. A fake, of no paper.")
+    assert "placeholder-anchor  the wrong anchor (Beta)" in bench("list", "quirks").out
+    assert "  partition  default published" in bench("list", "splits").out
     assert "\nquickstart " in bench("list", "suites").out
     everything = bench("list").out
-    for kind in ("methods", "datasets", "splits", "backbones", "suites", "quirks"):
+    for kind in ("methods", "datasets", "splits", "backbones", "suites", "quirks", "executors"):
         assert f"\n{kind}\n" in everything
 
 

@@ -26,7 +26,7 @@ class Colours(Dataset):
     """Plain images whose colour is their number; the fingerprint can be changed."""
 
     name = "colours"
-    title = citation = ""
+    title = bibtex = ""
     quirks = {"grey": "all colours are greys", "own-pixels": "normalised with its own statistics"}
 
     def __init__(self, unreadable=(), quirks=()):

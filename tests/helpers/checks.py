@@ -1,16 +1,18 @@
-"""What the tests of methods share: runs of a small federation, and sizes of ViT-B/16 without its weights."""
+"""What the tests of methods share: runs of a small federation, and models that are only sizes."""
 
+from functools import cache
 from typing import Any
 
 import torch
 
+from fedbench.clip import FrozenCLIP
+from fedbench.clip.load import skeleton
 from fedbench.engine.federation import Federation
 from fedbench.engine.local import Step, losses_and_gradients
 from fedbench.method import Method, Tensors
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.registry import METHODS
 from fedbench.seeds import torch_stream
-from fedbench.zoo import Sizes
 from tests.helpers.worlds import COUNTS, NAMES, FixedData, make_method, pixel_batches
 
 
@@ -82,9 +84,25 @@ def gradients(method: Method, p: Tensors, *, clients: int = 1, seeds=None):
     return losses_and_gradients(method, p, step, received=received, seeds=seeds)
 
 
-def vit_b_16() -> Any:
-    """A stand-in with the sizes of ViT-B/16 and CLIP's tokenizer: enough for `Method.init`."""
-    return Sizes()
+@cache
+def vit_b_16() -> FrozenCLIP:
+    """The sizes of ViT-B/16, without weights."""
+    return skeleton("ViT-B-16")
+
+
+def towers(layers: int = 12, text_layers: int = 12) -> FrozenCLIP:
+    """ViT-B/16 with other numbers of blocks, without weights."""
+    clip = skeleton("ViT-B-16")
+    clip.image.blocks, clip.text.blocks = (
+        (tower.blocks * 2)[:count] for tower, count in ((clip.image, layers), (clip.text, text_layers))
+    )
+    return clip
+
+
+@cache
+def resnet() -> FrozenCLIP:
+    """A CLIP whose image encoder is no vision transformer, without weights."""
+    return skeleton("RN50")
 
 
 def sizes(name: str, **switches: Any) -> dict[str, int]:

@@ -32,6 +32,7 @@ REGISTRIES = (registry.METHODS, registry.DATASETS, registry.SPLITS, registry.BAC
 class Method:
     """What the grid needs to know of a method; `mode` says how its cells end."""
 
+    paper: ClassVar[str] = "A fake, of no paper"
     quirks: ClassVar[dict[str, str]] = {"momentum-leak": "one buffer for all"}
 
     class Hyper(BaseModel):

@@ -1,7 +1,5 @@
 """FedMaPLe: against the plain path, its numbers in the specification, its quirks."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from fedbench.errors import FedbenchError
 from fedbench.methods.fedmaple import REST, FedMaPLe
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.seeds import torch_stream
+from tests.helpers.checks import resnet, towers
 from tests.helpers.tinyclip import golden_clip, random_clip
 from tests.helpers.worlds import COUNTS, NAMES, FixedData, pixel_batches
 
@@ -39,13 +38,6 @@ def pixels(n=5):
 
 def seen(method, n=5):
     return method.clip.image_input(pixels(n), method.image_input)[None]
-
-
-def sizes(layers=12, text_layers=12):
-    """The sizes of ViT-B/16, and a tokeniser of whole words."""
-    text = SimpleNamespace(width=512, blocks=range(text_layers), tokenize=str.split)
-    text.embed = lambda words: torch.zeros(len(words), 512)
-    return SimpleNamespace(text=text, image=SimpleNamespace(width=768, blocks=range(layers)))
 
 
 @pytest.fixture
@@ -84,27 +76,25 @@ def test_two_rounds_equal_the_plain_path(clip, hyper):
 
 @pytest.mark.parametrize(("depth", "count"), [(None, 3_555_072), (3, 1_185_024), (1, 395_008)])
 def test_sizes_on_vit_b16(depth, count):
-    method = FedMaPLe(sizes(), NAMES, hyper={"depth": depth})
+    method = FedMaPLe(towers(), NAMES, hyper={"depth": depth})
     assert method.payload == {"trainable": count, "shared": count, "personal": 0}
 
 
 def test_default_depth_and_number_of_official_tensors():
-    assert FedMaPLe(sizes(), NAMES).depth == 9
-    assert FedMaPLe(sizes(4, 4), NAMES).depth == 3
-    assert FedMaPLe(sizes(24, 12), NAMES).depth == 9
-    assert FedMaPLe(sizes(1, 1), NAMES).depth == 1
-    start = FedMaPLe(sizes(), NAMES).init(torch.Generator())
-    official = FedMaPLe.official.tensors
-    assert sum(len(x) if "{}" in official[ours] else 1 for ours, x in start.items()) == 27
+    assert FedMaPLe(towers(), NAMES).depth == 9
+    assert FedMaPLe(towers(4, 4), NAMES).depth == 3
+    assert FedMaPLe(towers(24, 12), NAMES).depth == 9
+    assert FedMaPLe(towers(1, 1), NAMES).depth == 1
+    learned, official = FedMaPLe(towers(), NAMES).learned, FedMaPLe.official.tensors
+    assert sum(x.shape[0] if "{}" in official[ours] else 1 for ours, x in learned.items()) == 27
     with pytest.raises(FedbenchError, match="depth = 13"):
-        FedMaPLe(sizes(), NAMES, hyper={"depth": 13})
+        FedMaPLe(towers(), NAMES, hyper={"depth": 13})
 
 
 def test_couplings_beyond_the_image_tower_are_sent_and_never_trained():
     """As the official code has them: `torch.optim` passes over parameters without a gradient, weight decay too."""
-    method = FedMaPLe(sizes(3, 6), NAMES, hyper={"depth": 5})
-    begun = method.init(torch.Generator())
-    assert [len(begun[n]) for n in ("deep", "deep_weight", "idle_weight")] == [4, 2, 2]
+    method = FedMaPLe(towers(3, 6), NAMES, hyper={"depth": 5})
+    assert [method.learned[n].shape[0] for n in ("deep", "deep_weight", "idle_weight")] == [4, 2, 2]
     assert method.payload["shared"] == 5 * (2 * 512 + 512 * 768 + 768)
     fed = federation(make(random_clip(layers=2, text_layers=4), depth=4))
     first = dict(fed.server)
@@ -114,8 +104,7 @@ def test_couplings_beyond_the_image_tower_are_sent_and_never_trained():
 
 
 def test_a_backbone_without_a_plain_image_tower_is_skipped_with_a_reason():
-    clip = SimpleNamespace(text=sizes().text, image=None, name="RN50")
-    assert "RN50" in FedMaPLe(clip, NAMES).skip()
+    assert "RN50" in FedMaPLe(resnet(), NAMES).skip()
 
 
 def test_start():

@@ -1,11 +1,10 @@
 """FedOTP: against the plain path, the solver, what the specification asks for, and the quirks."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
+from fedbench.clip.transport import patch_similarity
 from fedbench.method import Batch
 from fedbench.methods.fedotp import FedOTP
 from fedbench.seeds import torch_stream
@@ -15,6 +14,7 @@ from tests.helpers.checks import (
     federation,
     gradients,
     logits,
+    resnet,
     run,
     same,
     sizes,
@@ -133,7 +133,7 @@ def test_no_gradient_goes_through_the_plan():
     p = {name: x[None].requires_grad_() for name, x in start_of(method).items()}
     text, images = method.text(p, NAMES), tokens(method)
     through = torch.autograd.grad(method.scores(text, images).square().sum(), text, retain_graph=True)[0]
-    sim = method.similarity(text, images)
+    sim = patch_similarity(text, images)
     held = method.clip.logit_scale * (method.transport().plan(sim.detach())[0] * sim).sum(dim=(1, 4))
     torch.testing.assert_close(through, torch.autograd.grad(held.square().sum(), text)[0])
     assert not method.transport().plan(sim)[0].requires_grad
@@ -233,6 +233,5 @@ def test_new_classes_need_no_new_tensors(clip):
 
 
 def test_a_backbone_without_patches_is_skipped():
-    resnet = SimpleNamespace(**{**vars(vit_b_16()), "image": None, "name": "RN50"})
-    assert "RN50" in FedOTP(resnet, NAMES).skip()
+    assert "RN50" in FedOTP(resnet(), NAMES).skip()
     assert FedOTP(vit_b_16(), NAMES).skip() is None

@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fedbench.clip.fusion import fused
 from fedbench.clip.prompts import text_prompt
-from fedbench.methods.fedtv import BIASES, FedTV
+from fedbench.methods.fedtv import ADAPTERS, BIASES, FedTV
 from fedbench.seeds import torch_stream
 from tests.helpers.checks import (
     against_plain,
@@ -72,11 +73,11 @@ def test_the_visual_branch_is_nearly_the_identity_at_the_start():
     method = FedTV(vit_b_16(), NAMES)
     x = torch.randn(1, 20, 512, generator=torch.Generator().manual_seed(0))
     x = 10 * F.normalize(x, dim=-1)
-    cosines = F.cosine_similarity(method.fused(one(method, start), x), x, dim=-1)
+    cosines = F.cosine_similarity(fused(one(method, start), x, ADAPTERS), x, dim=-1)
     assert cosines.min() > 0.99999
     p = one(method, start)
     p["global_2"] = p["global_2"] * 1000  # one channel takes all the attention
-    assert F.cosine_similarity(method.fused(p, x), x, dim=-1).min() < 0.9999
+    assert F.cosine_similarity(fused(p, x, ADAPTERS), x, dim=-1).min() < 0.9999
 
 
 def test_the_fusion_is_a_softmax_over_three_views():
@@ -89,8 +90,8 @@ def test_the_fusion_is_a_softmax_over_three_views():
     query = x @ p["query"].T + p["query_bias"]
     scores = torch.stack([(query * (v @ p["key"].T + p["key_bias"])).sum(-1) for v in views])
     expected = sum(w[:, None] * v for w, v in zip(scores.softmax(0), views, strict=True))
-    fused = method.fused({n: v.float()[None] for n, v in p.items()}, x.float()[None])[0]
-    torch.testing.assert_close(fused, expected.float(), atol=1e-5, rtol=1e-5)
+    found = fused({n: v.float()[None] for n, v in p.items()}, x.float()[None], ADAPTERS)[0]
+    torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-5)
 
 
 def test_the_keys_bias_has_no_gradient_and_only_decays():

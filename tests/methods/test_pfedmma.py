@@ -13,6 +13,7 @@ from fedbench.methods.clip_zeroshot import CLIP
 from fedbench.methods.pfedmma import PFedMMA
 from fedbench.reference import PlainCLIP, run_plain
 from fedbench.seeds import torch_stream
+from tests.helpers.checks import resnet, towers, vit_b_16
 from tests.helpers.tinyclip import golden_clip, random_clip
 from tests.helpers.worlds import COUNTS, NAMES, FixedData, pixel_batches
 
@@ -46,13 +47,6 @@ def seen(method, clients=1, n=5):
     return images.expand(clients, *images.shape)
 
 
-def vit_b16():
-    """The sizes of ViT-B/16."""
-    blocks = range(12)
-    text, image = SimpleNamespace(width=512, blocks=blocks), SimpleNamespace(width=768, blocks=blocks)
-    return SimpleNamespace(text=text, image=image)
-
-
 @pytest.mark.parametrize("scaling", [True, False])
 @pytest.mark.parametrize("clip", [golden_clip("federated"), random_clip()], ids=["golden", "unequal towers"])
 def test_two_rounds_equal_the_plain_path(clip, scaling):
@@ -76,8 +70,8 @@ def test_two_rounds_equal_the_plain_path(clip, scaling):
     assert all((x - start[name]).abs().max() > 1e-4 for name, x in (fed.server | fed.personal).items())
 
 
-def test_sizes_on_vit_b16():
-    method = PFedMMA(vit_b16(), NAMES)
+def test_sizes_on_vit_b_16():
+    method = PFedMMA(vit_b_16(), NAMES)
     assert method.payload == {"trainable": 674_560, "shared": 8_448, "personal": 666_112}
     assert method.image_input == "block:4"
     start = method.init(torch.Generator().manual_seed(0))
@@ -140,22 +134,19 @@ def test_the_branch_is_the_specified_function_and_passes_on_the_plain_gradient()
     ],
 )
 def test_adapted_blocks(layers, text_layers, hyper, first, count):
-    clip = vit_b16()
-    clip.text.blocks, clip.image.blocks = range(text_layers), range(layers)
-    method = PFedMMA(clip, NAMES, hyper=hyper)
+    method = PFedMMA(towers(layers, text_layers), NAMES, hyper=hyper)
     assert (method.first, method.layers, method.image_input) == (first, count, f"block:{first}")
 
 
 def test_a_backbone_without_a_plain_image_tower_is_skipped_with_a_reason():
-    clip = SimpleNamespace(text=vit_b16().text, image=None, name="RN50")
-    assert "RN50" in PFedMMA(clip, NAMES).skip()
-    assert PFedMMA(clip, NAMES).payload["shared"] == 8_448
+    assert "RN50" in PFedMMA(resnet(), NAMES).skip()
+    assert PFedMMA(resnet(), NAMES).payload["shared"] == 8_448
 
 
 @pytest.mark.parametrize("hyper", [{"end": 13}, {"start": 13}, {"start": 6, "end": 5}, {"rank": 0}])
 def test_impossible_blocks_are_refused(hyper):
     with pytest.raises(FedbenchError, match="pFedMMA"):
-        PFedMMA(vit_b16(), NAMES, hyper=hyper)
+        PFedMMA(vit_b_16(), NAMES, hyper=hyper)
 
 
 @pytest.mark.parametrize("side", ["text", "image"])
