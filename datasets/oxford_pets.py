@@ -45,6 +45,11 @@ class OxfordPets(FolderDataset):
     }
     download = "images.tar.gz and annotations.tar.gz from https://www.robots.ox.ac.uk/~vgg/data/pets/"
 
+    @property
+    def fixed_shots(self) -> bool:
+        """Under its quirk."""
+        return "fixed-shots" in self.active_quirks
+
     def classname_of(self, key: str) -> str | None:
         """The breed in the file's name."""
         return key.rpartition("_")[0].lower()

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": ("fedbench.commands.report:report", "Write the tables of a result store."),
     "plot": ("fedbench.commands.report:plot", "Draw the curves of a result store."),
     "data": ("fedbench.commands.data:data", "Show, check and download the datasets."),
+    "check": ("fedbench.commands.check:check", "Check a method, split or dataset against its contract."),
     "parity": ("fedbench.commands.parity:parity", "Compare with numbers recorded from the papers' own code."),
     "perf": ("fedbench.commands.perf:perf", "Time the fast path against the plain one."),
 }

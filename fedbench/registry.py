@@ -11,6 +11,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -40,8 +41,8 @@ class Registry(Generic[Contract]):
             source: dotted name of the module or package whose import registers the entries.
             contract: `module:Class` that entries must inherit from.
         """
-        self.kind = kind
-        self._source, self._contract = source, contract
+        self.kind, self.contract = kind, contract
+        self._source = source
         self._entries: dict[str, type[Contract]] = {}
         self._filled = False
 
@@ -53,7 +54,7 @@ class Registry(Generic[Contract]):
         """
 
         def add(cls: Registered) -> Registered:
-            module, _, contract = self._contract.partition(":")
+            module, _, contract = self.contract.partition(":")
             base = getattr(importlib.import_module(module), contract)
             if not issubclass(cls, base):
                 raise FedbenchError(
@@ -86,6 +87,21 @@ class Registry(Generic[Contract]):
     def __iter__(self) -> Iterator[str]:
         self._fill()
         return iter(sorted(self._entries, key=str.lower))
+
+    @property
+    def loaded(self) -> dict[str, type[Contract]]:
+        """What is registered so far; unlike the rest of this class, it imports nothing."""
+        return dict(self._entries)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """What is registered in the block is gone after it."""
+        self._fill()
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def _fill(self) -> None:
         if self._filled:

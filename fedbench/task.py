@@ -4,7 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class Task:
         metrics: accuracies by name, in the order of the table's columns; `val` metrics serve selection only.
         columns: the metrics that the table shows.
         summary: "hm" if the table ends with the harmonic mean of the columns, else "".
+        split_notes: what the split did to these images that a reader of numbers must know.
     """
 
     protocol: str
@@ -67,7 +68,12 @@ class Task:
     metrics: Mapping[str, Metric]
     columns: tuple[str, ...]
     summary: str = ""
-    notes: tuple[str, ...] = field(default=())
+    split_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know: of the data set, then of the split."""
+        return (*self.dataset.notes(), *self.split_notes)
 
     def description(self) -> dict[str, object]:
         """Everything that decides a number, as JSON: the classes and images of every client and pool."""

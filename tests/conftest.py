@@ -5,6 +5,7 @@ import os
 # before torch is imported: the suite runs in several processes, which would fight over the cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image as PILImage
 
+from fedbench import registry
 from fedbench.config import RunConfig
 from fedbench.data.dataset import Dataset, Item
 from tests.helpers.shared import SHARED
@@ -73,6 +75,21 @@ def world() -> Iterator[None]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with module.installed():
+        yield
+
+
+@pytest.fixture
+def plugins() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    with contextlib.ExitStack() as stack:
+        for known in (
+            registry.METHODS,
+            registry.DATASETS,
+            registry.SPLITS,
+            registry.BACKBONES,
+            registry.EXECUTORS,
+        ):
+            stack.enter_context(known.restored())
         yield
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def from_state_dict(
     """
     import open_clip
 
-    model = open_clip.CLIP(**deepcopy(config))
+    with _own_draws():
+        model = open_clip.CLIP(**deepcopy(config))
     _load_strictly(model, {k: v.float() for k, v in state.items()}, name)
     size = config["vision_cfg"]["image_size"]
     settings = {"size": size, "mean": OPENAI_MEAN, "std": OPENAI_STD} | preprocess
@@ -138,7 +140,7 @@ def _from_tag(model_name: str, tag: str) -> FrozenCLIP:
     entry = _tag(model_name, tag)
     # the tag knows the activation its weights were trained with; open_clip would only warn and use the other
     try:
-        with _quiet():
+        with _quiet(), _own_draws():
             model = open_clip.create_model(
                 model_name,
                 pretrained=tag,
@@ -217,8 +219,7 @@ def _activation(state: dict[str, Tensor], metadata: dict[str, str], path: Path) 
 
 
 def _random(model_name: str) -> FrozenCLIP:
-    # open_clip draws from torch's global generator: fork it, so that nobody else's stream moves
-    with torch.random.fork_rng(devices=[]):
+    with _own_draws():
         torch.manual_seed(0)
         model = _create(model_name)
     return _wrap(model, model_name, name=f"{model_name}:random", label="untrained")
@@ -227,8 +228,13 @@ def _random(model_name: str) -> FrozenCLIP:
 def _create(model_name: str, *, device: str = "cpu") -> torch.nn.Module:
     import open_clip
 
-    with _quiet():
+    with _quiet(), _own_draws():
         return open_clip.create_model(model_name, pretrained=None, pretrained_text=False, device=device)
+
+
+def _own_draws() -> AbstractContextManager[None]:
+    """open_clip's models begin with draws from torch's global generator: nobody else's stream moves by them."""
+    return torch.random.fork_rng(devices=[])
 
 
 def _model_config(model_name: str) -> dict[str, Any]:

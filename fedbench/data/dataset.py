@@ -137,6 +137,11 @@ class Dataset(Quirky, ABC):
             part: tuple(item for item in items if item.domain == domain) for part, items in self.parts.items()
         }
 
+    @property
+    def fixed_shots(self) -> bool:
+        """Whether published few-shot images are drawn after the generator's reset, so that all seeds have the same."""
+        return False
+
     def notes(self) -> list[str]:
         """What a reader of numbers on this dataset must know, for the record and below the table."""
         notes = []

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedbench.engine.contract import check_logits
 from fedbench.engine.features import FeatureCache
 from fedbench.engine.federation import Federation
 from fedbench.engine.transforms import TEST_VIEW
@@ -140,6 +141,7 @@ class Evaluator:
         model |= {tensor: torch.zeros_like(model[tensor]) for tensor in zeros}
         for x, y in zip(images.split(size), labels.split(size), strict=True):
             logits = federation.method.logits(model, x.expand(len(group), *x.shape), classnames)
+            check_logits(federation.method, logits, shape=(len(group), len(x), len(classnames)))
             parts.append(logits.argmax(-1) == y)  # ties go to the first class
         return torch.cat(parts, dim=1)
 

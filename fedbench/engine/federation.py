@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fedbench.engine.contract import check_names, check_start
 from fedbench.engine.local import Step, Trained, train_locally
 from fedbench.errors import FedbenchError
 from fedbench.method import Method, Tensors
@@ -73,6 +74,9 @@ class Federation:
             clients_at_once: how many train in one pass; changes no number.
             start: common start of all clients instead of the method's `init`, without the clients axis.
             round_zero_all: everyone trains in round 0, whatever the participation: the quirk of that name.
+
+        Raises:
+            FedbenchError: the method names tensors that it does not declare, or drops a client that is not there.
         """
         self.method, self.data, self.seed, self.local_epochs = method, data, seed, local_epochs
         self.counts = torch.as_tensor(counts)
@@ -80,7 +84,9 @@ class Federation:
         self.round_zero_all = round_zero_all
         self.clients_at_once = clients_at_once or len(counts)
         self.device = method.clip.device
+        check_names(method, local_epochs)
         start = start or method.init(torch_stream(seed, "init"))
+        check_start(method, start)
         start = {name: x.to(self.device) for name, x in start.items()}
         self.server = {name: start[name] for name in method.shared}
         self.start = {

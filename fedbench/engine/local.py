@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedbench.engine.contract import check_losses
 from fedbench.engine.optim import ClientOptimizer
 from fedbench.method import Batch, Method, Tensors
 
@@ -94,11 +95,16 @@ def losses_and_gradients(
     seeds: Tensor | None = None,
     trained: Sequence[str] | None = None,
 ) -> tuple[Tensors, Tensors]:
-    """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors, or all."""
+    """Terms of the loss (clients,), and each client's own gradients (clients, ...) of the `trained` tensors, or all.
+
+    Raises:
+        FedbenchError: a term is not one number a client.
+    """
     names = list(p) if trained is None else list(trained)
     for name, x in p.items():
         x.requires_grad_(name in names)
     losses = method.losses(p, Batch(step.images, step.labels, step.valid, received, seeds))
+    check_losses(method, losses, clients=len(step.active))
     total = torch.stack(list(losses.values())).sum(0)  # (clients,)
     leaves = [p[name] for name in names]
     gradients = torch.autograd.grad((total * step.active).sum(), leaves, materialize_grads=True)

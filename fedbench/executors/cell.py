@@ -2,13 +2,16 @@
 
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Outcome
+from fedbench.places import innermost
 from fedbench.progress import Progress
+from fedbench.registry import BACKBONES, DATASETS, METHODS, SPLITS
 from fedbench.store.cells import FINAL, CellFolder
 from fedbench.store.files import is_disk_full
 
@@ -41,7 +44,7 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
                     f"no space left on the disk of {path.parent.parent} (or the cache), nothing is lost: "
                     "free some space and run the same command again"
                 ) from error
-            reason = summary(error)
+            reason = summary(error, config)
             if isinstance(error, Skipped):
                 state = "skipped"
                 folder.mark(state, reason)
@@ -51,9 +54,23 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
         return Outcome(config.cell, state, reason, time.monotonic() - begin)
 
 
-def summary(error: Exception) -> str:
-    """The error in one line."""
+def summary(error: Exception, config: RunConfig) -> str:
+    """The error in one line; one that nobody meant to raise with its place in the method's or data's own file."""
     text = " ".join(str(error).split())
     if isinstance(error, FedbenchError):
         return text
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    what = f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    place = innermost(error, *_parts(config))
+    return f"{what} ({f'{place}; ' if place else ''}see error.txt)"
+
+
+def _parts(config: RunConfig) -> Iterator[type]:
+    """The classes that a cell is made of."""
+    if config.method in METHODS:
+        yield METHODS[config.method]
+    if config.split in SPLITS:
+        yield SPLITS[config.split]
+    if config.dataset in DATASETS:
+        yield DATASETS[config.dataset]
+    if config.backbone in BACKBONES:
+        yield BACKBONES[config.backbone]

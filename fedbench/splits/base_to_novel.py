@@ -10,7 +10,7 @@ from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.blocks import (
-    PUBLISHED_SEED,
+    BLOCKS_SEED,
     Partition,
     balanced_blocks,
     check_possible,
@@ -19,9 +19,6 @@ from fedbench.splits.blocks import (
 from fedbench.splits.pools import add_val, check_tested, few_shot_notes, own_rows, pool, relabelled
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots, published_shots, sample
 from fedbench.task import Client, Metric, Pool, Split, Task
-
-FIXED_SHOTS = "fixed-shots"
-"""A dataset's quirk: its few-shot images are drawn after the reset to 2023, and are the same for all seeds."""
 
 
 @SPLITS.register("base-to-novel")
@@ -35,9 +32,9 @@ class BaseToNovel(Split):
     class Options(Split.Options):
         """`published`: the papers' few-shot lists and class blocks; `balanced`: even ones, drawn per seed."""
 
-        clients: int = Field(default=10, ge=1)
+        clients: int = Field(default=10, ge=1, description="the classes are dealt to them")
         shots: int = Field(default=16, ge=1, description="training images per class")
-        partition: Partition = "published"
+        partition: Partition = Field(default="published", description="how classes and images are drawn")
 
     options: "BaseToNovel.Options"
     columns: ClassVar[tuple[str, ...]] = ("local", "base", "novel")
@@ -79,7 +76,7 @@ class BaseToNovel(Split):
             metrics=metrics,
             columns=self.columns,
             summary="hm",
-            notes=tuple(notes),
+            split_notes=tuple(notes),
         )
 
     def _deal(
@@ -95,8 +92,8 @@ class BaseToNovel(Split):
             val_few = balanced_shots(val, shots=min(shots, VAL_SHOTS), seed=seed, purpose="val-shots")
             return blocks, lists, relabelled(val_few, base)
         few_shot, val_few = published_shots(train, val, shots=shots, seed=seed)
-        few = relabelled(train if FIXED_SHOTS in dataset.active_quirks else few_shot, base)
-        rng = random.Random(PUBLISHED_SEED)
+        few = relabelled(train if dataset.fixed_shots else few_shot, base)
+        rng = random.Random(BLOCKS_SEED)
         blocks = published_blocks(len(base), clients=clients, rng=rng)
         # the published code draws once more here, all of what there is: the same images in another order; its
         # OxfordPets has drawn none before

@@ -10,7 +10,7 @@ from fedbench.seeds import stream
 
 Partition = Literal["published", "balanced"]
 
-PUBLISHED_SEED = 2023
+BLOCKS_SEED = 2023
 """Hard-coded in the papers' code: the published class blocks are the same for every run seed."""
 
 

@@ -10,7 +10,7 @@ from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.splits.blocks import (
-    PUBLISHED_SEED,
+    BLOCKS_SEED,
     Partition,
     balanced_blocks,
     check_possible,
@@ -32,9 +32,9 @@ class ClassDisjoint(Split):
     class Options(Split.Options):
         """`published`: the papers' blocks and draws, the same for every seed; `balanced`: drawn per seed."""
 
-        clients: int = Field(default=10, ge=1)
+        clients: int = Field(default=10, ge=1, description="the classes are dealt to them")
         shots: int = Field(default=16, ge=1, description="training images per class")
-        partition: Partition = "published"
+        partition: Partition = Field(default="published", description="how classes and images are drawn")
 
     options: "ClassDisjoint.Options"
     columns: ClassVar[tuple[str, ...]] = ("local",)
@@ -75,7 +75,7 @@ class ClassDisjoint(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            notes=tuple(notes),
+            split_notes=tuple(notes),
         )
 
     def _deal(
@@ -88,7 +88,7 @@ class ClassDisjoint(Split):
             blocks = balanced_blocks(len(labels), clients=clients, seed=seed)
             few = balanced_shots(train, shots=shots, seed=seed, purpose="shots")
             return blocks, [[item for item in few if item.label in block] for block in blocks]
-        rng = random.Random(PUBLISHED_SEED)
+        rng = random.Random(BLOCKS_SEED)
         blocks = published_blocks(len(labels), clients=clients, rng=rng)
         # drawn from the whole list after the reset, so the published images do not depend on the run's seed
         return blocks, [sample((i for i in train if i.label in b), shots=shots, rng=rng) for b in blocks]

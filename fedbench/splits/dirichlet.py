@@ -12,13 +12,11 @@ from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
 from fedbench.splits.pools import add_val, joined
-from fedbench.splits.skew import Generator, LabelDir, pachinko
+from fedbench.splits.skew import DEALT, Generator, LabelDir, pachinko
 from fedbench.task import Client, Metric, Split, Task
 
-PUBLISHED_SEED = 12345
+LABELDIR100_SEED = 12345
 """Hard-coded in the papers' `labeldir100`: its clients are the same for every run seed, but for their order."""
-
-PARTS = ("train", "test", "val")
 
 
 @SPLITS.register("dirichlet")
@@ -32,14 +30,20 @@ class Dirichlet(Split):
     class Options(Split.Options):
         """`published` draws as the papers' code does for that run seed; `independent` from its own streams."""
 
-        scheme: Literal["labeldir", "labeldir100"] = "labeldir"
+        scheme: Literal["labeldir", "labeldir100"] = Field(
+            default="labeldir", description="labeldir100 needs superclasses"
+        )
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
-        clients: int = Field(default=100, ge=1)
+        clients: int = Field(
+            default=100, ge=1, examples=[5], description="all images are shared out among them"
+        )
         min_size: int = Field(
             default=10, ge=1, description="fewest training and fewest test images of a client"
         )
         max_tries: int = Field(default=10_000, ge=1, description="draws before labeldir gives up")
-        compat: Literal["independent", "published"] = "independent"
+        compat: Literal["independent", "published"] = Field(
+            default="independent", description="whose random draws"
+        )
 
     options: "Dirichlet.Options"
     columns: ClassVar[tuple[str, ...]] = ("local",)
@@ -57,12 +61,9 @@ class Dirichlet(Split):
         clients = range(self.options.clients)
         pool, rows = joined(dataset.classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
-        notes = dataset.notes()
-        if (
-            left := len(dataset.parts["test"])
-            + len(dataset.parts["train"])
-            - _count(dealt["train"], dealt["test"])
-        ):
+        notes = []
+        there = len(dataset.parts["train"]) + len(dataset.parts["test"])
+        if left := there - _count(dealt["train"], dealt["test"]):
             notes.append(f"{left} images are left over: clients get equally many")
         add_val(*joined(dataset.classnames, dealt["val"]), pools=pools, metrics=metrics, notes=notes)
         return Task(
@@ -73,7 +74,7 @@ class Dirichlet(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            notes=tuple(notes),
+            split_notes=tuple(notes),
         )
 
     def _labeldir(self, dataset: Dataset, *, seed: int) -> dict[str, list[list[Item]]]:
@@ -84,11 +85,11 @@ class Dirichlet(Split):
             return legacy or stream(seed, "dirichlet", attempt=attempt)  # the papers' stream goes on
 
         rule = LabelDir(options.beta, options.clients, options.min_size, options.max_tries)
-        items = [dataset.parts[part] for part in PARTS]
+        items = [dataset.parts[part] for part in DEALT]
         dealt = rule.deal([_labels(part) for part in items], draws=draws, what=f"dirichlet on {dataset.name}")
         return {
             name: [[part[i] for i in own] for own in lists]
-            for name, part, lists in zip(PARTS, items, dealt, strict=True)
+            for name, part, lists in zip(DEALT, items, dealt, strict=True)
         }
 
     def _labeldir100(self, dataset: Dataset, *, seed: int) -> dict[str, list[list[Item]]]:
@@ -131,9 +132,9 @@ class Dirichlet(Split):
     def _pachinko_draws(self, images: int, *, seed: int) -> tuple[Generator, list[int], Callable[[int], int]]:
         """The generator of weights, the order of all images, and what picks one of n."""
         if self.options.compat == "published":
-            private = random.Random(PUBLISHED_SEED)
+            private = random.Random(LABELDIR100_SEED)
             return (
-                np.random.RandomState(PUBLISHED_SEED),
+                np.random.RandomState(LABELDIR100_SEED),
                 private.sample(range(images), images),
                 private.randrange,
             )

@@ -10,19 +10,17 @@ from pydantic import Field
 from fedbench.data.dataset import Dataset, Item
 from fedbench.registry import SPLITS
 from fedbench.seeds import stream
-from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
+from fedbench.splits.domains import DomainSplit
 from fedbench.splits.pools import add_val, joined
-from fedbench.splits.skew import LabelDir
+from fedbench.splits.skew import DEALT, LabelDir
 from fedbench.task import Client, Metric, Split, Task
-
-PARTS = ("train", "test", "val")
 
 USERS = 8
 """pFedMMA's number of clients on Office-Caltech10, whose loader makes twelve."""
 
 
 @SPLITS.register("domain-label-skew")
-class DomainLabelSkew(Split):
+class DomainLabelSkew(DomainSplit):
     """Feature and label shift of pFedMMA and FedOTP: a few clients for each domain, each with its own classes.
 
     `labeldir` of the protocol `dirichlet`, domain by domain. Clients are called `amazon 0`, `amazon 1`, ...;
@@ -32,7 +30,7 @@ class DomainLabelSkew(Split):
     class Options(Split.Options):
         """The papers have 3 clients a domain on Office-Caltech10 and 5 on DomainNet."""
 
-        clients_per_domain: int = Field(default=3, ge=1)
+        clients_per_domain: int = Field(default=3, ge=1, description="they share its images out")
         beta: float = Field(default=0.3, gt=0, description="concentration; small is skewed")
         min_size: int = Field(
             default=2, ge=1, description="fewest training and fewest test images of a client"
@@ -40,7 +38,7 @@ class DomainLabelSkew(Split):
         max_tries: int = Field(default=10_000, ge=1, description="draws before a domain gives up")
 
     quirks = {
-        **UNORDERED,
+        **DomainSplit.quirks,
         "reseeded-classes": "the generator is set to 0 before each class: all seeds have the same partition, and "
         "classes of one size are shared out alike",
         "eight-users": "only the first eight clients are kept: on Office-Caltech10 three of amazon, three of caltech, "
@@ -58,11 +56,11 @@ class DomainLabelSkew(Split):
         Raises:
             FedbenchError: fewer than two domains; no draw gives every client of a domain `min_size` images.
         """
-        classnames = classnames_of(dataset, self.active_quirks, seed=seed)
+        classnames = self.classnames(dataset, seed=seed)
         names, dealt = self._clients(dataset, seed=seed)
         pool, rows = joined(classnames, dealt["test"])
         pools, metrics = {"test": pool}, {"local": Metric("test", rows)}
-        notes = dataset.notes() + order_notes(self.active_quirks)
+        notes = self.order_notes()
         add_val(*joined(classnames, dealt["val"]), pools=pools, metrics=metrics, notes=notes)
         return Task(
             protocol=self.name,
@@ -74,14 +72,14 @@ class DomainLabelSkew(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            notes=tuple(notes),
+            split_notes=tuple(notes),
         )
 
     def _clients(self, dataset: Dataset, *, seed: int) -> tuple[list[str], dict[str, list[list[Item]]]]:
         """All clients' names, and their images by part."""
         names: list[str] = []
-        dealt: dict[str, list[list[Item]]] = {part: [] for part in PARTS}
-        for place, domain in enumerate(domains_of(dataset, self.name)):
+        dealt: dict[str, list[list[Item]]] = {part: [] for part in DEALT}
+        for place, domain in enumerate(self.domains(dataset)):
             names += [f"{domain} {k}" for k in range(self.options.clients_per_domain)]
             parts = dict(dataset.domain_parts(domain))
             if place == 1 and self.quirk("tests-on-training"):
@@ -100,13 +98,13 @@ class DomainLabelSkew(Split):
         if self.quirk("reseeded-classes"):
             rule = replace(rule, reset=0, max_tries=1)  # the papers' code would draw the same for ever
         dealt = rule.deal(
-            [np.array([item.label for item in parts[part]], dtype=int) for part in PARTS],
+            [np.array([item.label for item in parts[part]], dtype=int) for part in DEALT],
             draws=lambda attempt: stream(seed, "label-skew", domain=domain, attempt=attempt),
             what=f"{self.name} on domain {domain} of {of}",
         )
         return {
             part: [self._items(parts[part], own) for own in lists]
-            for part, lists in zip(PARTS, dealt, strict=True)
+            for part, lists in zip(DEALT, dealt, strict=True)
         }
 
     def _items(self, items: tuple[Item, ...], own: np.ndarray) -> list[Item]:

@@ -7,14 +7,14 @@ from pydantic import Field
 from fedbench.data.dataset import Dataset, Item
 from fedbench.errors import FedbenchError
 from fedbench.registry import SPLITS
-from fedbench.splits.domains import UNORDERED, classnames_of, domains_of, order_notes
+from fedbench.splits.domains import DomainSplit
 from fedbench.splits.pools import add_val, joined
 from fedbench.splits.shots import VAL_SHOTS, balanced_shots
 from fedbench.task import Client, Metric, Pool, Split, Task
 
 
 @SPLITS.register("leave-one-domain-out")
-class LeaveOneDomainOut(Split):
+class LeaveOneDomainOut(DomainSplit):
     """FedPGP's domain generalisation: every source client's personalised model on the held-out domain.
 
     A client is called after its domain. Nothing of the target is in training or validation. The metric's
@@ -24,11 +24,12 @@ class LeaveOneDomainOut(Split):
     class Options(Split.Options):
         """`target_eval`: "all" tests on the target's training and test images, "test" on its test images."""
 
-        target: str = Field(description="the held-out domain")
+        target: str = Field(description="the held-out domain", examples=["sketch"])
         shots: int | None = Field(default=None, ge=1, description="training images per class; None: all")
-        target_eval: Literal["all", "test"] = "all"
+        target_eval: Literal["all", "test"] = Field(
+            default="all", description="which of the target's images are tested on"
+        )
 
-    quirks = UNORDERED
     options: "LeaveOneDomainOut.Options"
     columns: ClassVar[tuple[str, ...]] = ("target",)
 
@@ -40,16 +41,16 @@ class LeaveOneDomainOut(Split):
                 or a target without a test image.
         """
         target = self.options.target
-        domains = domains_of(dataset, self.name)
+        domains = self.domains(dataset)
         held_out = dataset.domain_parts(target)
         sources = [domain for domain in domains if domain != target]
-        classnames = classnames_of(dataset, self.active_quirks, seed=seed)
+        classnames = self.classnames(dataset, seed=seed)
         tested = [*(held_out["train"] if self.options.target_eval == "all" else ()), *held_out["test"]]
         if not tested:
             raise FedbenchError(f"{self.name}: the target {target} of {dataset.name} has no image to test on")
         pools = {"target": Pool(classnames, tuple(tested))}
         metrics = {"target": Metric("target")}
-        notes = dataset.notes() + order_notes(self.active_quirks)
+        notes = self.order_notes()
         val = [self._draw(dataset, domain, "val", seed=seed) for domain in sources]
         add_val(*joined(classnames, val), pools=pools, metrics=metrics, notes=notes)
         return Task(
@@ -60,7 +61,7 @@ class LeaveOneDomainOut(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            notes=tuple(notes),
+            split_notes=tuple(notes),
         )
 
     def _client(self, dataset: Dataset, domain: str, *, seed: int) -> Client:

@@ -13,6 +13,9 @@ Generator = np.random.Generator | np.random.RandomState
 FINE = 10.0
 """Concentration within a superclass, hard-coded in the papers' code."""
 
+DEALT = ("train", "test", "val")
+"""The parts of a data set in the order in which they are dealt: `min_size` is asked of the first two."""
+
 ADVISED = (0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 ADVICE_TRIES = 20
 

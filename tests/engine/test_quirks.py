@@ -89,8 +89,9 @@ def test_names_in_the_order_of_a_set_differ_between_processes() -> None:
     """Three processes: the hash seed decides, which Python draws for each where nobody sets it."""
     office = DATASETS["office_caltech10"].classnames  # type: ignore[attr-defined]
     code = (
-        "from types import SimpleNamespace; from fedbench.splits.domains import PER_PROCESS, classnames_of; "
-        f"print('|'.join(classnames_of(SimpleNamespace(classnames={office}), [PER_PROCESS], seed=1)))"
+        "from types import SimpleNamespace; from fedbench.registry import SPLITS; S = SPLITS['domain-label-skew']; "
+        "split = S(S.Options(), ['unordered-classnames-per-process']); "
+        f"print('|'.join(split.classnames(SimpleNamespace(classnames={office}), seed=1)))"
     )
 
     def names(seed: str) -> list[str]:

@@ -6,16 +6,10 @@ import torch
 from fedbench.errors import FedbenchError
 from fedbench.methods import fedcocoop
 from tests.helpers.checks import against_plain, logits, run, sizes, start
-from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip
 from tests.helpers.worlds import NAMES, make_method
 
 NET = {"w1", "b1", "w2", "b2"}
-CLIPS = {"golden": lambda: golden_clip("federated"), "unequal towers": random_clip}
-
-
-@pytest.fixture(params=CLIPS)
-def clip(request):
-    return CLIPS[request.param]()
 
 
 @pytest.fixture

@@ -25,11 +25,6 @@ from tests.helpers.tinyclip import golden_clip, random_clip
 from tests.helpers.worlds import NAMES, make_method, start_of
 
 
-@pytest.fixture(params=["golden", "random"])
-def clip(request):
-    return golden_clip("federated") if request.param == "golden" else random_clip()
-
-
 def make(*quirks, clip=None, **hyper):
     return make_method("FedOTP", clip or golden_clip(), quirks=quirks, hyper=hyper)
 

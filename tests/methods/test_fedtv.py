@@ -20,13 +20,8 @@ from tests.helpers.checks import (
     start,
     vit_b_16,
 )
-from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip
 from tests.helpers.worlds import COUNTS, NAMES, make_method, start_of
-
-
-@pytest.fixture(params=["golden", "random"])
-def clip(request):
-    return golden_clip("federated") if request.param == "golden" else random_clip()
 
 
 def make(*quirks, clip=None, **hyper):

@@ -16,15 +16,8 @@ from tests.helpers.checks import (
     sizes,
     start,
 )
-from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip
 from tests.helpers.worlds import NAMES, make_method
-
-CLIPS = {"golden": lambda: golden_clip("federated"), "unequal towers": random_clip}
-
-
-@pytest.fixture(params=CLIPS)
-def clip(request):
-    return CLIPS[request.param]()
 
 
 def pfedpt(clip=None, **hyper):

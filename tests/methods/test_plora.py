@@ -17,16 +17,10 @@ from tests.helpers.checks import (
     sizes,
     start,
 )
-from tests.helpers.tinyclip import golden_clip, random_clip
+from tests.helpers.tinyclip import golden_clip
 from tests.helpers.worlds import NAMES, FixedData, make_method, pixel_batches
 
-CLIPS = {"golden": lambda: golden_clip("federated"), "unequal towers": random_clip}
 A, B = {"text_a", "image_a"}, {"text_b", "image_b"}
-
-
-@pytest.fixture(params=CLIPS)
-def clip(request):
-    return CLIPS[request.param]()
 
 
 def plora(clip=None, quirks=(), **hyper):

@@ -90,8 +90,11 @@ def test_published_lists_are_those_of_the_papers_code(seven) -> None:
 
 def test_fixed_shots_are_drawn_from_all_images_after_the_reset(listed) -> None:
     """Spec 2.4, Pets: the few-shot draw comes after `seed(2023)` and the shuffle, from the whole training list."""
-    dataset = listed([(6 + label, 3, 2 + label) for label in range(7)], order=[3, 0, 6, 2, 1, 5, 4])
-    dataset.active_quirks = frozenset({"fixed-shots"})
+
+    class Fixed(listed):
+        fixed_shots = True
+
+    dataset = Fixed([(6 + label, 3, 2 + label) for label in range(7)], order=[3, 0, 6, 2, 1, 5, 4])
     state = random.getstate()
     random.seed(2023)
     order = [0, 1, 2, 3]
