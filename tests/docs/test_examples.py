@@ -1,6 +1,8 @@
 """What the documentation shows can be run."""
 
+import pkgutil
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +18,11 @@ from fedbench.grid.config import GridConfig
 from fedbench.registry import DATASETS, FORMATS, METHODS
 from fedbench.report import write_report
 from tests.helpers.store_writer import StoreWriter, config, lbn
-from tests.test_house import FLOORS
 
 ROOT = Path(__file__).parents[2]
+ENTRY_POINTS = [f"{registry.kind}s" for registry in (METHODS, DATASETS, FORMATS)]
+"""Groups of entry points, which are no modules."""
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -119,12 +123,16 @@ def test_the_report_format_of_the_page_prints_a_store(
     assert "Seeds: 1, 2 (n = 2)" in text
 
 
-def test_the_table_of_a_suites_keys_is_current() -> None:
-    import runpy
+@pytest.mark.parametrize("page", ["docs/adding-a-suite.md", "docs/architecture.md"])
+def test_tables_that_follow_from_the_code_are_current(page: str) -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(made["TABLES"]) == {"docs/adding-a-suite.md", "docs/architecture.md"}
+    assert made["filled"](page, text) == text, "run `python scripts/tables.py`"
 
-    made = runpy.run_path(str(ROOT / "scripts" / "suite_keys.py"))
-    text = made["PAGE"].read_text(encoding="utf-8")
-    assert made["page"](text) == text, "run `python scripts/suite_keys.py`"
+
+def test_the_table_of_a_suites_keys_has_all_of_them() -> None:
+    text = (ROOT / "docs" / "adding-a-suite.md").read_text(encoding="utf-8")
     assert all(f"| `{key}` |" in text for key in GridConfig.model_fields)
 
 
@@ -222,10 +230,9 @@ def test_no_page_names_a_file_that_is_not_there() -> None:
             assert (ROOT / name).exists(), f"{path.name} names {name}"
 
 
-def test_the_floors_on_the_page_are_those_of_the_house() -> None:
-    shown = [
-        block.splitlines() for block in blocks("docs/architecture.md", "") if block.startswith("__main__")
-    ]
-    assert [[line.split() for line in block] for block in shown] == [
-        [["fedbench" if name == "__init__" else name for name in floor] for floor in reversed(FLOORS)]
-    ]
+def test_what_a_page_calls_by_its_dotted_name_is_there() -> None:
+    for path in PAGES:
+        for name in re.findall(r"`(fedbench\.[\w.]+)`", path.read_text(encoding="utf-8")):
+            module, _, attribute = name.rpartition(".")
+            entry_points = module == "fedbench" and attribute in ENTRY_POINTS
+            assert entry_points or pkgutil.resolve_name(name) is not None, f"{path.name} names {name}"

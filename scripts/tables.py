@@ -1,20 +1,24 @@
-"""The table of a suite's keys in docs/adding-a-suite.md, from `GridConfig`. Run `python scripts/suite_keys.py`."""
+"""Rewrites the tables in docs/ that follow from the code: `python scripts/tables.py`. A test compares.
+
+Each stands between `<!-- NAME: made by scripts/tables.py -->` and `<!-- end -->`.
+"""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
 from fedbench.config import Training
 from fedbench.grid.config import GridConfig
+from fedbench.store.files import write_text
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "adding-a-suite.md"
-BEGIN, END = "<!-- keys: made by scripts/suite_keys.py -->\n", "<!-- end of keys -->"
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def table() -> str:
-    """Markdown: a line for each key, with what it may hold, its default and its description."""
-    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
+def keys() -> str:
+    """Of a suite: a line for each key, with what it may hold, its default and its description."""
     properties = GridConfig.model_json_schema()["properties"]
+    lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for key in sorted(properties, key=Training.model_fields.__contains__):  # the knobs of training come last
         schema = properties[key]
         default = schema.get("default")
@@ -37,12 +41,25 @@ def _kind(schema: dict[str, Any]) -> str:
     return ", ".join([words.get(schema["type"], schema["type"]), *limits])
 
 
-def page(text: str) -> str:
-    """The page's text with the table as it should be."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{table()}{END}{after}"
+def floors() -> str:
+    """Who imports whom, from the top."""
+    house = runpy.run_path(str(ROOT / "tests" / "test_house.py"))
+    rows = ["  ".join(floor).replace("__init__", "fedbench") for floor in reversed(house["FLOORS"])]
+    return "\n".join(["```", *rows, "```"]) + "\n"
+
+
+TABLES = {"docs/adding-a-suite.md": ("keys", keys), "docs/architecture.md": ("floors", floors)}
+"""Page to the name of its table and what makes it."""
+
+
+def filled(page: str, text: str) -> str:
+    """The page's text with its table as it should be."""
+    name, table = TABLES[page]
+    begin, end = f"<!-- {name}: made by scripts/tables.py -->\n", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}{table()}{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in TABLES:
+        write_text(ROOT / page, filled(page, (ROOT / page).read_text(encoding="utf-8")))
