@@ -6,7 +6,6 @@ r = fb.run(methods=["PromptFL", "FedPGP"], datasets="shapes", backbone="tiny", s
 r.table()
 """
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from fedbench.config import Runtime
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid.config import GridConfig
 from fedbench.grid.planning import PlannedRun, Wish, conclusion, planned
-from fedbench.registry import DATASETS, EXECUTORS, METHODS, SPLITS, Registry
+from fedbench.registry import DATASETS, METHODS, SPLITS, Registry, load_plugin
 from fedbench.results import Results
 
 if TYPE_CHECKING:
@@ -158,10 +157,14 @@ def check(*things: str | type, plugins: Sequence[str | Path] = ()) -> "list[Prob
 
     Args:
         things: classes, or registered names; none: all that the plug-ins registered.
+        plugins: files that register them.
     """
-    from fedbench.testing import check_and_print
+    from fedbench.testing import check_and_print, plugged_in
 
-    return check_and_print(things, plugins=tuple(map(Path, plugins)))
+    for plugin in plugins:
+        load_plugin(Path(plugin))
+    several = things or [cls for _, cls in plugged_in()]
+    return [problem for thing in several for problem in check_and_print(thing)]
 
 
 def methods() -> "pd.DataFrame":
@@ -206,9 +209,3 @@ def _table(registry: Registry[Any], more: Any) -> "pd.DataFrame":
 def _defaults(model: Any) -> Mapping[str, Any]:
     fields = model.model_fields.items()
     return {key: "required" if field.is_required() else field.default for key, field in fields}
-
-
-def executors() -> list[str]:
-    """Where cells can run."""
-    importlib.import_module("fedbench.executors")
-    return list(EXECUTORS)

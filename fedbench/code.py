@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from fedbench.config import RunConfig
-from fedbench.data.names import FOLDER
+from fedbench.named import FOLDER
 from fedbench.provenance import code_digest, source_digest
 from fedbench.registry import BACKBONES, DATASETS, METHODS, SPLITS
 

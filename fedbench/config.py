@@ -82,7 +82,7 @@ class Quirks(Frozen):
 class RunConfig(Training):
     """One cell: everything that decides its numbers and nothing else (no paths, devices or worker counts).
 
-    `hyper` and `split_options` are complete, so that a changed default is another cell: use `RunConfig.of`, which
+    `hyper` and `split_options` are complete, so that a changed default is another cell: `fedbench.named.run_config`
     fills the defaults in.
     """
 
@@ -94,32 +94,6 @@ class RunConfig(Training):
     split_options: dict[str, Any] = {}
     backbone: str = "ViT-B-16:openai"
     seed: int = Field(default=1, ge=0)
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        method: str,
-        hyper: Mapping[str, Any] | None = None,
-        split: str = "base-to-novel",
-        split_options: Mapping[str, Any] | None = None,
-        **values: Any,
-    ) -> "RunConfig":
-        """A configuration whose hyper-parameters and split options are completed with their defaults.
-
-        Raises:
-            FedbenchError: an unknown method, split or key, or an impossible value.
-        """
-        from fedbench.registry import METHODS, SPLITS
-
-        complete_hyper = complete(METHODS[method].Hyper, hyper or {}, owner=method, kind="hyper-parameter")
-        complete_options = complete(SPLITS[split].Options, split_options or {}, owner=split)
-        given = {"method": method, "split": split, **values}
-        return validated(
-            cls,
-            {**given, "hyper": complete_hyper, "split_options": complete_options},
-            where="the configuration",
-        )
 
     @property
     def digest(self) -> str:

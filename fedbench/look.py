@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedbench.config import Quirks, RunConfig, Runtime, complete
-from fedbench.data.names import resolve
 from fedbench.errors import unknown
 from fedbench.grid.owners import of_dataset
+from fedbench.named import make_task, resolve
 from fedbench.registry import SPLITS
-from fedbench.task import Task, make_task
+from fedbench.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from fedbench.errors import FedbenchError, unknown
 
 if TYPE_CHECKING:  # the contracts import torch, which a list of data sets need not wait for
-    from fedbench.clip.protocol import BackboneLoader
+    from fedbench.clip.loader import BackboneLoader
     from fedbench.data.dataset import Dataset
     from fedbench.executors.base import Executor
     from fedbench.method import Method
@@ -146,7 +146,7 @@ DATASETS: "Registry[Dataset]" = Registry(
 )
 SPLITS: "Registry[Split]" = Registry("split", "fedbench.splits", contract="fedbench.task:Split")
 BACKBONES: "Registry[BackboneLoader]" = Registry(
-    "backbone", "fedbench.world.clip", contract="fedbench.clip.protocol:BackboneLoader"
+    "backbone", "fedbench.world.clip", contract="fedbench.clip.loader:BackboneLoader"
 )
 EXECUTORS: "Registry[Executor]" = Registry(
     "executor", "fedbench.executors", contract="fedbench.executors.base:Executor"

@@ -5,16 +5,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 
-from fedbench.config import Frozen, RunConfig, Runtime, validated
+from fedbench.config import Frozen
 from fedbench.data.dataset import Dataset, Item
-from fedbench.data.names import make_dataset
 from fedbench.quirks import Quirky
-from fedbench.registry import SPLITS
 
 
 @dataclass(frozen=True)
@@ -128,30 +125,3 @@ class Split(Quirky, ABC):
         Raises:
             FedbenchError: the combination is impossible; the message gives the numbers that would work.
         """
-
-
-def make_task(config: RunConfig, runtime: Runtime) -> Task:
-    """The task of a cell: exactly what will run, for the check before a run too.
-
-    Raises:
-        FedbenchError: the data set is not there, or the split cannot be made of it.
-    """
-    dataset = _dataset(
-        config.dataset,
-        config.quirks.dataset,
-        root=runtime.data_root,
-        allow_missing=runtime.allow_missing,
-        folder=runtime.folders.get(config.dataset),
-    )
-    split = SPLITS[config.split]
-    options = validated(split.Options, config.split_options, where=config.split)
-    return split(options, config.quirks.split).make(dataset, seed=config.seed)
-
-
-@lru_cache(maxsize=1)
-def _dataset(
-    name: str, quirks: tuple[str, ...], *, root: Path, allow_missing: bool, folder: Path | None
-) -> Dataset:
-    """A process keeps the last data set for its next cell: listing a million files takes its time."""
-    folders = {name: folder} if folder else {}
-    return make_dataset(name, root, allow_missing=allow_missing, quirks=quirks, folders=folders)

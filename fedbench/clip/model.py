@@ -3,7 +3,6 @@
 import hashlib
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,22 +11,12 @@ from torch import Tensor, nn
 
 from fedbench.clip.blocks import freeze
 from fedbench.clip.image import ImageTower
-from fedbench.clip.protocol import ImageEncoder, TextEncoder
+from fedbench.clip.protocol import ImageEncoder, Preprocess, TextEncoder
 from fedbench.clip.text import TextTower
 from fedbench.errors import FedbenchError
 
 IMAGES_AT_ONCE = 256
 """Images in one pass of the frozen image tower."""
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """How pixels are prepared: side in pixels, mean and standard deviation per channel, interpolation."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str = "bicubic"
 
 
 class FrozenCLIP:

@@ -4,9 +4,9 @@ Two things do: `fedbench.clip.model.FrozenCLIP`, which is fast, and `fedbench.re
 third party brings weights, not towers: `BackboneLoader` is what the registry of backbones holds.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +14,15 @@ from torch import Tensor
 from fedbench.clip.blocks import UNCHANGED, Hooks
 from fedbench.clip.prompts import Prompt
 
-if TYPE_CHECKING:
-    from fedbench.clip.model import FrozenCLIP, Preprocess
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How pixels are prepared: side in pixels, mean and standard deviation per channel, interpolation."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
 
 
 class TextEncoder(Protocol):
@@ -83,7 +90,7 @@ class Backbone(Protocol):
     model: Any
     """open_clip's module, frozen."""
     logit_scale: float
-    preprocess: "Preprocess"
+    preprocess: Preprocess
 
     @property
     def text(self) -> TextEncoder:
@@ -112,17 +119,3 @@ class Backbone(Protocol):
     def autocast(self) -> Any:
         """The context in which towers run."""
         ...
-
-
-class BackboneLoader(ABC):
-    """A backbone by name: register a class with `@BACKBONES.register("my-clip")`."""
-
-    name: str
-
-    @abstractmethod
-    def load(self) -> "FrozenCLIP":
-        """The model, on the CPU; see `fedbench.clip.load.from_state_dict`.
-
-        Raises:
-            FedbenchError: its weights are not there or are damaged.
-        """

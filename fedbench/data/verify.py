@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedbench.data.dataset import Dataset
-from fedbench.data.names import digest, make_dataset
 from fedbench.errors import FedbenchError
+from fedbench.named import digest, make_dataset
 from fedbench.registry import DATASETS
 
 SOURCES = {"zhou": "CoOp's", "official": "official", "own": "own", "built-in": "built-in"}
@@ -20,7 +20,7 @@ class Finding:
         dataset: None if it cannot be used at all.
         faults: what is wrong, one line each.
         remarks: what is worth knowing and no fault.
-        digest: over class names and items, as `fedbench.data.names.digest`.
+        digest: over class names and items, as `fedbench.named.digest`.
         incomplete: images are missing.
         counts: images in train, val and test.
     """

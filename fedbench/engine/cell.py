@@ -22,13 +22,13 @@ from fedbench.engine.memory import clients_that_fit, step_bytes
 from fedbench.engine.record import record
 from fedbench.errors import FedbenchError, unknown
 from fedbench.method import Method
+from fedbench.named import make_task
 from fedbench.progress import Progress
 from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
 from fedbench.registry import METHODS
 from fedbench.store.files import write_json
 from fedbench.store.journal import Journal
 from fedbench.store.schema import Record
-from fedbench.task import make_task
 
 log = logging.getLogger("fedbench")
 

@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 
-from fedbench.clip.model import Preprocess
+from fedbench.clip.protocol import Preprocess
 from fedbench.data.dataset import Preparation
 from fedbench.seeds import stream
 

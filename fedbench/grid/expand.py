@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from fedbench.config import FIXED, Quirks, RunConfig, complete
-from fedbench.data.names import resolve
 from fedbench.errors import FedbenchError, unknown
 from fedbench.grid import owners
 from fedbench.grid.config import GridConfig
 from fedbench.grid.values import combinations
+from fedbench.named import resolve
 from fedbench.registry import METHODS, SPLITS
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fedbench.data.names import FOLDER
+from fedbench.named import FOLDER
 from fedbench.quirks import ENGINE
 from fedbench.registry import DATASETS, METHODS, SPLITS
 

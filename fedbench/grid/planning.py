@@ -12,9 +12,9 @@ from fedbench.grid.config import GridConfig
 from fedbench.grid.execute import Display, Planned, execute, plan
 from fedbench.grid.expand import checkpoints, expand, folders
 from fedbench.grid.suites import overridden, read
+from fedbench.named import make_task
 from fedbench.registry import load_plugin
 from fedbench.store.cells import Store
-from fedbench.task import make_task
 
 
 @dataclass(frozen=True)

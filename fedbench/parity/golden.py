@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fedbench.clip import FrozenCLIP
-from fedbench.clip.load import from_state_dict, openai_config
+from fedbench.clip.checkpoints import openai_config
+from fedbench.clip.load import from_state_dict
 from fedbench.clip.protocol import Backbone
 from fedbench.errors import FedbenchError
 from fedbench.method import Method

@@ -7,9 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from fedbench.clip.loader import BackboneLoader
 from fedbench.clip.model import FrozenCLIP
 from fedbench.clip.prompts import text_prompt
-from fedbench.clip.protocol import BackboneLoader
 from fedbench.testing.base import Checks, Result, moved_generators, run, some
 from fedbench.testing.trials import near
 from fedbench.testing.worlds import NAMES, NOVEL

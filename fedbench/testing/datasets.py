@@ -87,6 +87,22 @@ def it_can_be_made_of_what_is_there(trial: DatasetTrial) -> Iterator[str]:
         yield trial.refused
 
 
+@CHECKS.add(about="__init__", when=_there)
+def it_takes_its_quirks_and_refuses_others(trial: DatasetTrial) -> Iterator[str]:
+    if trial.dataset.active_quirks:
+        yield f"without `quirks` some are switched on: {some(trial.dataset.active_quirks)}"
+    made = trial.cls(trial.root, allow_missing=True, quirks=tuple(trial.cls.quirks))
+    if made.active_quirks != frozenset(trial.cls.quirks):
+        yield "`quirks` must be handed on to Dataset.__init__"
+    if made.parts != trial.dataset.parts:
+        yield "a quirk changes the parts: then it is another data set, or the split's business"
+    try:
+        trial.cls(trial.root, allow_missing=True, quirks=("no-such-quirk",))
+    except FedbenchError:
+        return
+    yield "an unknown quirk is accepted: hand `quirks` on to Dataset.__init__"
+
+
 @CHECKS.add(when=_there)
 def class_names_are_ordered_and_unique(trial: DatasetTrial) -> Iterator[str]:
     names = trial.dataset.classnames

@@ -14,6 +14,7 @@ from fedbench.config import RunConfig, Runtime
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Executor, Outcome
 from fedbench.executors.cell import run as run_here
+from fedbench.named import run_config
 from fedbench.registry import BACKBONES, DATASETS, METHODS, SPLITS, load_plugin
 from fedbench.store.cells import CellFolder
 from fedbench.testing.base import Checks, Result, run, some
@@ -111,7 +112,7 @@ class ExecutorTrial:
 
 def _cell(*, seed: int = 1, rounds: int = 2, **hyper: Any) -> RunConfig:
     sizes: dict[str, Any] = {"rounds": rounds, "local_epochs": 1, "batch_size": 6, "views": 0}
-    return RunConfig.of(
+    return run_config(
         method="toy", split="toy", dataset="toy", backbone="toy", hyper=hyper, seed=seed, **sizes
     )
 

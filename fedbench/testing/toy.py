@@ -9,9 +9,9 @@ from PIL import Image as PILImage
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
+from fedbench.clip.loader import BackboneLoader
 from fedbench.clip.model import FrozenCLIP
 from fedbench.clip.prompts import Prompt
-from fedbench.clip.protocol import BackboneLoader
 from fedbench.data.dataset import Dataset, Item
 from fedbench.learned import Learned, normal
 from fedbench.method import Batch, Method, Tensors

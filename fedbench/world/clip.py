@@ -1,8 +1,8 @@
 """The backbone `tiny` by its registered name."""
 
 from fedbench.clip.load import from_state_dict
+from fedbench.clip.loader import BackboneLoader
 from fedbench.clip.model import FrozenCLIP
-from fedbench.clip.protocol import BackboneLoader
 from fedbench.registry import BACKBONES
 from fedbench.world.backbone import tiny_config, tiny_state_dict
 

@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from fedbench.clip import load, resolve
-from fedbench.clip.load import openai_config, skeleton
-from fedbench.clip.model import FrozenCLIP, Preprocess
+from fedbench.clip.checkpoints import openai_config
+from fedbench.clip.load import skeleton
+from fedbench.clip.model import FrozenCLIP
+from fedbench.clip.protocol import Preprocess
 from fedbench.errors import FedbenchError
 from tests.helpers.tinyclip import golden_clip
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image as PILImage
 from pydantic import BaseModel, Field
 
-from fedbench.clip.protocol import BackboneLoader
+from fedbench.clip.loader import BackboneLoader
 from fedbench.data.dataset import Item
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Outcome

@@ -15,9 +15,9 @@ from PIL import Image as PILImage
 from fedbench.config import Quirks, RunConfig, Runtime
 from fedbench.data.dataset import Item
 from fedbench.engine import run_cell
-from fedbench.engine.cell import make_task
 from fedbench.engine.transforms import prepared_view
 from fedbench.errors import FedbenchError
+from fedbench.named import make_task
 from fedbench.registry import DATASETS
 from tests.helpers.tinyclip import golden_clip
 from tests.helpers.trees import plant

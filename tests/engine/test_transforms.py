@@ -5,7 +5,7 @@ import torch
 import torchvision.transforms as T
 from PIL import Image as PILImage
 
-from fedbench.clip.model import Preprocess
+from fedbench.clip.protocol import Preprocess
 from fedbench.engine.transforms import CROP_RATIO, CROP_SCALE, _crop, augmented_view, plain_view
 from fedbench.seeds import stream
 

@@ -11,6 +11,7 @@ from fedbench import config
 from fedbench.config import RunConfig, Training, canonical, complete, later
 from fedbench.grid.expand import expand
 from fedbench.grid.suites import names, overridden, read
+from fedbench.named import run_config
 from fedbench.store.cells import Store
 
 PINNED = Path(__file__).with_name("digests.json")
@@ -44,7 +45,7 @@ SMALL = {"method": "PromptFL", "dataset": "shapes", "backbone": "tiny", "rounds"
 
 
 def test_a_later_knob_at_its_neutral_value_renames_nothing() -> None:
-    before = RunConfig.of(**SMALL)
+    before = run_config(**SMALL)
     same, other = (Knobbed(**before.model_dump(), **more) for more in ({}, {"lr_schedule": "cosine"}))
     assert same.cell == before.cell
     assert canonical(same) == canonical(before)
@@ -53,7 +54,7 @@ def test_a_later_knob_at_its_neutral_value_renames_nothing() -> None:
 
 
 def test_a_store_is_continued_after_a_knob_was_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = RunConfig.of(**SMALL)
+    before = run_config(**SMALL)
     Store(tmp_path / "run", create=True).add([before])
     monkeypatch.setattr("fedbench.store.cells.RunConfig", Knobbed)
     monkeypatch.setattr("fedbench.store.cells.FIXED", (*config.FIXED, "lr_schedule"))
@@ -79,7 +80,7 @@ def test_a_methods_later_hyper_parameter_renames_nothing() -> None:
 def test_a_direct_configuration_and_a_cell_of_a_grid_have_one_name() -> None:
     grid = overridden({}, {"methods": ["FedPGP"], "datasets": ["shapes"], "backbone": "tiny", "seeds": [1]})
     (cell,) = expand(grid)
-    assert RunConfig.of(method="FedPGP", dataset="shapes", backbone="tiny").cell == cell.cell
+    assert run_config(method="FedPGP", dataset="shapes", backbone="tiny").cell == cell.cell
 
 
 @pytest.mark.parametrize("key", list(Training.model_fields))

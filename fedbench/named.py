@@ -1,4 +1,4 @@
-"""Datasets by the names that users give them: a registered one, or `folder:PATH`.
+"""What names stand for: data sets by name or `folder:PATH`, the task of a configuration, a completed configuration.
 
 A path has no place in a configuration or a record. So `folder:PATH` has two names: the user's, and a
 canonical one, `folder-birds-1f3a5b7c`: the folder's own name and a hash over the keys and sizes of its
@@ -9,11 +9,15 @@ runtime.
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from fedbench.config import RunConfig, Runtime, complete, validated
 from fedbench.data.dataset import Dataset
 from fedbench.errors import FedbenchError
-from fedbench.registry import DATASETS
+from fedbench.registry import DATASETS, METHODS, SPLITS
+from fedbench.task import Task
 
 FOLDER = "folder"
 """Name of the dataset class behind `folder:PATH`, and first word of the canonical names."""
@@ -92,3 +96,49 @@ def _path(name: str, root: Path) -> Path:
 
 def _folder(path: Path, *, allow_missing: bool, quirks: Collection[str] = ()) -> Dataset:
     return DATASETS[FOLDER](path.parent, path=path, allow_missing=allow_missing, quirks=quirks)  # type: ignore[call-arg]
+
+
+def make_task(config: RunConfig, runtime: Runtime) -> Task:
+    """The task of a cell: exactly what will run, for the check before a run too.
+
+    Raises:
+        FedbenchError: the data set is not there, or the split cannot be made of it.
+    """
+    dataset = _dataset(
+        config.dataset,
+        config.quirks.dataset,
+        root=runtime.data_root,
+        allow_missing=runtime.allow_missing,
+        folder=runtime.folders.get(config.dataset),
+    )
+    split = SPLITS[config.split]
+    options = validated(split.Options, config.split_options, where=config.split)
+    return split(options, config.quirks.split).make(dataset, seed=config.seed)
+
+
+@lru_cache(maxsize=1)
+def _dataset(
+    name: str, quirks: tuple[str, ...], *, root: Path, allow_missing: bool, folder: Path | None
+) -> Dataset:
+    """A process keeps the last data set for its next cell: listing a million files takes its time."""
+    folders = {name: folder} if folder else {}
+    return make_dataset(name, root, allow_missing=allow_missing, quirks=quirks, folders=folders)
+
+
+def run_config(
+    *,
+    method: str,
+    hyper: Mapping[str, Any] | None = None,
+    split: str = "base-to-novel",
+    split_options: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> RunConfig:
+    """A cell's configuration, completed with the defaults of its method and its split.
+
+    Raises:
+        FedbenchError: an unknown method, split or key, or an impossible value.
+    """
+    own = complete(METHODS[method].Hyper, hyper or {}, owner=method, kind="hyper-parameter")
+    options = complete(SPLITS[split].Options, split_options or {}, owner=split)
+    given = {**values, "method": method, "hyper": own, "split": split, "split_options": options}
+    return validated(RunConfig, given, where="the configuration")

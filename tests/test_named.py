@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedbench.data.names import digest, make_dataset, resolve
 from fedbench.datasets.shapes import Shapes
 from fedbench.errors import FedbenchError
+from fedbench.named import digest, make_dataset, resolve
 from tests.helpers.trees import class_folders, image, plant
 
 
