@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 # more processes than cores would fight; each takes one thread (tests/conftest.py)
 WORKERS ?= 2
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test test-quick lint docs docs-serve lock clean
 
 setup: .venv/ready
 
@@ -25,14 +25,25 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+# everything but the tests that are marked as slow: while you write
+test-quick: setup
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy fedbench methods datasets
 
+# the website, in site/; needs no network
+docs: setup
+	$(BIN)/mkdocs build --strict
+
+docs-serve: setup
+	$(BIN)/mkdocs serve
+
 # the lock names versions and no registry, so that it works with anybody's
 lock: setup
-	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet -o requirements.lock
 
 clean:
-	rm -rf .venv .uv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

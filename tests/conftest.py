@@ -17,15 +17,15 @@ from PIL import Image as PILImage
 from fedbench import registry
 from fedbench.config import RunConfig
 from fedbench.data.dataset import Dataset, Item
+from tests.helpers.shared import SHARED
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real images and recorded numbers beside the checkout; skips where there is none."""
-    folder = Path(__file__).parents[2] / "shared"
-    if not (folder / "data").is_dir():
-        pytest.skip("the real images of ../shared are not on this machine")
-    return folder
+    """The folder with real images and recorded numbers; skips where there is none."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"no real images in {SHARED / 'data'}: FEDBENCH_SHARED names the folder around data/")
+    return SHARED
 
 
 class ListedDataset(Dataset):

@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,8 +12,13 @@ from fedbench.executors.base import Outcome
 from fedbench.grid.execute import Display, code_changes
 from fedbench.grid.planning import PlannedRun
 
+if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+
 EVERY = 10.0
 """Seconds between two plain lines about a running cell."""
+OFTEN = 0.5
+"""Seconds between two states of a line that is written over."""
 NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 """Names give way on a narrow terminal, so that numbers stay whole."""
 
@@ -21,13 +26,9 @@ NAME = Column(no_wrap=True, overflow="ellipsis", ratio=1)
 def display(*, total: int, console: Console | None = None) -> Display:
     """The display for `total` cells that suits where the output goes: a terminal, a notebook, or a log file."""
     console = console or Console(stderr=True)
-    if console.is_jupyter:  # a notebook shows what goes to stderr in red, and updates only its own output
-        console = Console()
-    return (
-        Bars(console, total=total)
-        if console.is_terminal or console.is_jupyter
-        else Lines(console, total=total)
-    )
+    if console.is_jupyter and not console.quiet:
+        return Notebook(Console(), total=total)  # a notebook shows what goes to stderr in red
+    return Bars(console, total=total) if console.is_terminal else Lines(console, total=total)
 
 
 def say_first(ready: PlannedRun, shown: Display) -> None:
@@ -53,6 +54,8 @@ def finished_line(outcome: Outcome, *, number: int, total: int) -> str:
 class Lines:
     """One line for each finished cell, and now and then one for a running cell."""
 
+    every = EVERY
+
     def __init__(self, console: Console, *, total: int):
         self._console, self._total, self._number = console, total, 0
         self._begin: dict[tuple[str, str], tuple[float, int]] = {}
@@ -69,11 +72,15 @@ class Lines:
     def update(self, cell: str, phase: str, done: int, total: int) -> None:
         now = time.monotonic()
         begin, first = self._begin.setdefault((cell, phase), (now, done))
-        if now - self._last.setdefault(cell, now) < EVERY or done >= total:
+        if now - self._last.setdefault(cell, now) < self.every or done >= total:
             return
         self._last[cell] = now
         left = f", {(now - begin) / (done - first) * (total - done):.0f} s left" if done > first else ""
-        self.line(f"  {cell}: {phase} {done}/{total}{left}")
+        self.running(f"  {cell}: {phase} {done}/{total}{left}")
+
+    def running(self, text: str) -> None:
+        """How far a running cell is."""
+        self.line(text)
 
     def finish(self, outcome: Outcome) -> None:
         self._number += 1
@@ -81,6 +88,34 @@ class Lines:
 
     def line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class Notebook(Lines):
+    """One line for each finished cell, and above them one that follows the running cells and is written over.
+
+    Not bars: rich draws them in a widget, which not everybody has, and which swallows some of the lines that are
+    printed while it is drawn.
+    """
+
+    every = OFTEN
+
+    def __init__(self, console: Console, *, total: int):
+        super().__init__(console, total=total)
+        self._place: DisplayHandle | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._place:
+            self.running("")
+
+    def running(self, text: str) -> None:
+        from IPython.display import display  # a notebook has it
+
+        if self._place:
+            self._place.update({"text/plain": text}, raw=True)
+        else:
+            self._place = display({"text/plain": text}, raw=True, display_id=True)
 
 
 class Bars:

@@ -61,9 +61,16 @@ def looks(tables: Sequence[Table]) -> dict[str, Look]:
     }
 
 
+class Picture(Figure):
+    """A figure that a notebook shows, without `%matplotlib inline`, as wide on the screen as in print."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return rendered(self, "png"), {"width": round(96 * self.get_figwidth())}
+
+
 def figure(width: float, height: float) -> Figure:
     """An empty figure of `width` x `height` inches."""
-    fig = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    fig = Picture(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(fig)
     return fig
 

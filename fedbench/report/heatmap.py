@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from fedbench.report.figures import DPI, Picture
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,7 +19,7 @@ def heatmap(counts: "pd.DataFrame", *, title: str) -> Figure:
     width, height = (
         min(max(least, 0.28 * n + 2), 14) for least, n in ((4.0, columns), (2.4, rows))
     )  # inches
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(counts.to_numpy(), aspect="auto", cmap="Greys", vmin=0, interpolation="nearest")
     for axis, names in ((axes.xaxis, counts.columns), (axes.yaxis, counts.index)):

@@ -8,8 +8,9 @@ from fedbench.data.facts import on_disk
 from fedbench.registry import DATASETS
 from fedbench.testing.datasets import CHECKS, DatasetTrial
 from tests.helpers import trees
+from tests.helpers.shared import SHARED
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="module", params=list(DATASETS))

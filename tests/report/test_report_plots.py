@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 
 from fedbench.errors import FedbenchError
 from fedbench.report import tables_of, write_plots
-from fedbench.report.figures import MARKERS, PALETTE
+from fedbench.report.figures import MARKERS, PALETTE, Picture
 from fedbench.report.plots import figures
 from tests.helpers.store_writer import StoreWriter, config, lbn, lodo, one_column
 
@@ -192,3 +192,9 @@ def test_one_column_has_one_panel_and_no_scatter(tmp_path: Path) -> None:
     assert list(found) == ["rounds-shapes"]
     (axes,) = found["rounds-shapes"].axes
     assert list(axes.lines[0].get_ydata()) == [50, 60, 63]
+
+
+def test_a_notebook_shows_figures_without_being_told_to() -> None:
+    content, metadata = Picture(figsize=(5, 2), dpi=200)._repr_png_()
+    assert content.startswith(b"\x89PNG")
+    assert metadata == {"width": 480}  # not the 1000 pixels of the file
