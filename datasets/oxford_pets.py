@@ -48,7 +48,7 @@ class OxfordPets(FolderDataset):
     @property
     def fixed_shots(self) -> bool:
         """Under its quirk."""
-        return "fixed-shots" in self.active_quirks
+        return self.quirk("fixed-shots")
 
     def classname_of(self, key: str) -> str | None:
         """The breed in the file's name."""

@@ -1,35 +1,25 @@
-"""The checks of splits, datasets, backbones and executors find what they are for; one fault in each class here."""
+"""The checks of splits find what they are for; one fault in each class here."""
 
 import random
 from dataclasses import replace
 
 import pytest
-import torch
-from PIL import Image as PILImage
 from pydantic import BaseModel, Field
 
+<<<<<<< HEAD:tests/contract/test_other_checks.py
 from fedbench.clip.loader import BackboneLoader
+=======
+>>>>>>> testing:tests/contract/test_split_checks.py
 from fedbench.data.dataset import Item
 from fedbench.errors import FedbenchError
-from fedbench.executors.base import Outcome
-from fedbench.executors.in_process import InProcess
-from fedbench.registry import BACKBONES, DATASETS, SPLITS, load_plugin
+from fedbench.registry import DATASETS, SPLITS, load_plugin
 from fedbench.splits.class_disjoint import ClassDisjoint
 from fedbench.task import Client, Metric, Pool, Split, Task
-from fedbench.testing import backbones, check, check_and_print, datasets, executors, splits
+from fedbench.testing import check, check_and_print, splits
 from fedbench.testing.listed import Listed
+from tests.helpers.found import found
 
 Shapes = DATASETS["shapes"]
-Tiny = BACKBONES["tiny"]
-
-
-def found(checks, trial, title):
-    """What the check of this title says."""
-    (one,) = (check for check in checks if check.title == title)
-    return [problem.text for problem in one.problems(trial) or []]
-
-
-# -- splits --------------------------------------------------------------------------------------------------
 
 
 class Turns(Split):
@@ -236,7 +226,7 @@ def test_settings_that_end_in_another_error_or_a_broken_task_are_found():
 
     texts = found(splits.CHECKS, splits.SplitTrial(Hasty), "what is impossible is refused in one line")
     place = Hasty.make.__code__.co_firstlineno + 2
-    advice = f"with clients=10000: ValueError: no (test_other_checks.py:{place}); raise a FedbenchError that says what"
+    advice = f"with clients=10000: ValueError: no (test_split_checks.py:{place}); raise a FedbenchError that says what"
     assert any(text.startswith(advice) for text in texts), texts
     assert any(text.startswith("with no training image: client 0, client 1") for text in texts)
     assert any(text.startswith("with no test image: the metric 'global' has no row") for text in texts)
@@ -275,6 +265,7 @@ def test_a_quirk_that_makes_no_task_is_found():
 
     texts = found(splits.CHECKS, splits.SplitTrial(Quirk), "tasks under each quirk are tasks too")
     assert texts[0].startswith("under 'nobody-trains': client 0, client 1")
+<<<<<<< HEAD:tests/contract/test_other_checks.py
 
 
 # -- datasets ------------------------------------------------------------------------------------------------
@@ -528,3 +519,5 @@ def test_a_fault_of_an_executor_is_found(cls, title, words, monkeypatch):
     monkeypatch.setattr(executors, "PAUSE", 0.0)
     texts = found(executors.CHECKS, executors.ExecutorTrial(cls), title)
     assert any(words in text for text in texts), texts
+=======
+>>>>>>> testing:tests/contract/test_split_checks.py
