@@ -8,6 +8,7 @@ be held on the device at once; --held says from how many MiB on pools are walked
 and files are.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -59,12 +60,17 @@ def draw(folder: Path, count: int) -> None:
 
 def measured(kind: str, folder: Path, held: int) -> float:
     """The peak in a process of its own, in MiB."""
-    command = [
-        sys.executable,
-        "-c",
-        f"from evaluation_memory import run; run({kind!r}, {str(folder)!r}, {held})",
-    ]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    code = f"from evaluation_memory import run; run({kind!r}, {str(folder)!r}, {held})"
+    # glibc then gives back what is freed; otherwise it keeps some 100 MiB more, at random
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     return float(done.stdout)
