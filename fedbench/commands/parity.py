@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedbench.commands.options import PLUGIN, load_plugins
+
 if TYPE_CHECKING:  # torch is imported when the command runs
     from fedbench.parity.compare import Check
     from fedbench.parity.run import Outcome
@@ -17,13 +19,7 @@ if TYPE_CHECKING:  # torch is imported when the command runs
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print every quantity as JSON.")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A file that registers methods.",
-)
+@PLUGIN
 def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Compare the registered methods with numbers recorded from their authors' code.
 
@@ -31,10 +27,8 @@ def parity(folder: Path, as_json: bool, plugins: tuple[Path, ...]) -> None:
     largest deviation of each quantity against its tolerance; the exit code is 1 if one is missed.
     """
     from fedbench.parity.run import run
-    from fedbench.registry import load_plugin
 
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     outcomes = run(folder)
     if as_json:
         content = [

@@ -1,6 +1,6 @@
 """The table of a store: rows are methods, blocks are datasets, columns are as `layout` finds them.
 
-Definitions (DESIGN section 5):
+Definitions:
 
 - a number is the mean over seeds, ± is the sample standard deviation (ddof 1) over seeds, n their count;
 - HM is computed per seed from that seed's columns, then pooled over seeds like any column;
