@@ -14,7 +14,10 @@ from fedbench.errors import FedbenchError, unknown
 
 COMMANDS = {
     "run": ("fedbench.commands.run:run", "Train and evaluate a grid of methods and datasets."),
-    "list": ("fedbench.commands.list:list_", "Show methods, datasets, splits, backbones, suites or quirks."),
+    "list": (
+        "fedbench.commands.list:list_",
+        "Show methods, datasets, splits, backbones, suites, quirks, executors; cite papers.",
+    ),
     "status": ("fedbench.commands.status:status", "Show how far the cells of a result store are."),
     "report": ("fedbench.commands.report:report", "Write the tables of a result store."),
     "plot": ("fedbench.commands.report:plot", "Draw the curves of a result store."),

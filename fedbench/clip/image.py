@@ -19,9 +19,8 @@ class ImageTower:
     def tokens(self, images: Tensor) -> Tensor:
         """Pixels (clients, images, 3, height, width) → input of block 0 (clients, images, 1 + patches, width)."""
         visual = self.visual
-        x = (
-            visual.conv1(images.flatten(0, 1)).flatten(2).transpose(1, 2)
-        )  # (clients * images, patches, width)
+        x = visual.conv1(images.flatten(0, 1))  # (clients * images, width, rows, columns)
+        x = x.flatten(2).transpose(1, 2)  # (clients * images, patches, width)
         x = torch.cat([visual.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
         x = layer_norm(x + visual.positional_embedding.to(x.dtype), visual.ln_pre)
         return x.unflatten(0, images.shape[:2])
@@ -39,12 +38,8 @@ class ImageTower:
         """
         x = self.blocks_between(x, first, len(self.blocks) - 1, hooks)
         last = self.blocks[-1]
-        x = last(
-            x,
-            full_attention(last.heads, first_only=True),
-            hooks,
-            keep=torch.zeros(1, dtype=torch.long, device=x.device),
-        )
+        first_row = torch.zeros(1, dtype=torch.long, device=x.device)
+        x = last(x, full_attention(last.heads, first_only=True), hooks, keep=first_row)
         return self._project(x)[..., 0, :]
 
     def encode_tokens(self, x: Tensor, hooks: Hooks = UNCHANGED, *, first: int = 0) -> Tensor:

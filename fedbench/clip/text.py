@@ -46,9 +46,8 @@ class TextTower:
 
     def embed(self, tokens: list[int]) -> Tensor:
         """Token embeddings, without positions. (tokens, width)"""
-        return self.token_embedding.weight[
-            torch.tensor(tokens, device=self.positional_embedding.device)
-        ].float()
+        ids = torch.tensor(tokens, device=self.positional_embedding.device)
+        return self.token_embedding.weight[ids].float()
 
     def encode(self, prompts: PromptTree, context: Tensor | None = None, hooks: Hooks = UNCHANGED) -> Tensor:
         """Text features, not normalised. Gradients flow to `context` and into the hooks.
@@ -93,9 +92,8 @@ def tree_attention(prompts: PromptTree, heads: int, *, ends_only: bool = False) 
         q, k, v = heads_first(stem, heads)  # (sets, heads, trunk, head width)
         branch_q, *branch_kv = heads_first(leaves.unflatten(1, (groups, size)).flatten(0, 1), heads)
 
-        def after_trunk(
-            shared: Tensor, own: Tensor
-        ) -> Tensor:  # → (sets * groups, heads, trunk + size, head width)
+        def after_trunk(shared: Tensor, own: Tensor) -> Tensor:
+            # → (sets * groups, heads, trunk + size, head width)
             return torch.cat([shared[:, None].expand(-1, groups, -1, -1, -1).flatten(0, 1), own], dim=2)
 
         keys, values = (after_trunk(*pair) for pair in zip((k, v), branch_kv, strict=True))

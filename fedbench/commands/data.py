@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedbench.commands.options import PLUGIN
+from fedbench.commands.options import PLUGIN, load_plugins
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +37,7 @@ def list_(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> N
     from fedbench.commands.show import show
     from fedbench.data.facts import datasets, facts
 
-    _load(plugins)
+    load_plugins(plugins)
     for name in names:
         show_dataset(name, root=root)
     if names:
@@ -57,7 +57,7 @@ def cite(*, names: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
     from fedbench.commands.show import show_bibtex
     from fedbench.registry import DATASETS
 
-    _load(plugins)
+    load_plugins(plugins)
     show_bibtex((name, DATASETS[name].bibtex) for name in names or DATASETS)
 
 
@@ -78,7 +78,7 @@ def verify(*, names: tuple[str, ...], root: Path, plugins: tuple[Path, ...]) -> 
     from fedbench.data.verify import verify as verify_one
     from fedbench.errors import FedbenchError
 
-    _load(plugins)
+    load_plugins(plugins)
     if not names and not root.is_dir():
         raise FedbenchError(f"there is no folder '{root}'; name the folder of the datasets with --data-root")
     chosen = names or tuple(dataset.name for dataset in datasets() if on_disk(dataset, root))
@@ -112,20 +112,13 @@ def prepare(*, name: str, root: Path, plugins: tuple[Path, ...]) -> None:
     """
     from fedbench.data.prepare import LIST_OF_SPLITS, prepare
 
-    _load(plugins)
+    load_plugins(plugins)
     dataset = prepare(name, root)
     counts = " / ".join(str(len(dataset.parts[part])) for part in ("train", "val", "test"))
     click.echo(f"{name} is complete: {counts} images in train / val / test, split: {dataset.source}")
     split = dataset.split_file
     if split and dataset.source != "zhou":
         click.echo(f"for the published split, put {split} (from {LIST_OF_SPLITS}) into the dataset's folder")
-
-
-def _load(plugins: tuple[Path, ...]) -> None:
-    from fedbench.registry import load_plugin
-
-    for plugin in plugins:
-        load_plugin(plugin)
 
 
 def _grid(*columns: str) -> "Table":

@@ -9,7 +9,7 @@ import click
 
 from fedbench.commands.fields import described, settings, value
 from fedbench.commands.show import columns, definitions, show_bibtex, show_section, summary, wrapped
-from fedbench.errors import unknown
+from fedbench.errors import FedbenchError, unknown
 
 MODEL = "ViT-B-16"
 """The architecture that sizes are given for: all the papers' tables have it."""
@@ -33,7 +33,16 @@ def method(name: str) -> None:
     from fedbench.registry import METHODS
 
     cls = METHODS[name]
-    made = cls(skeleton(MODEL), ("cat", "dog"))
+    try:
+        made = cls(skeleton(MODEL), ("cat", "dog"))
+    except (
+        NotImplementedError,
+        RuntimeError,
+    ) as error:  # what torch says where there are shapes and no values
+        reason = str(error).splitlines()[0]
+        raise FedbenchError(
+            f"{name}: its constructor asks for weights, and sizes are shown without: {reason}"
+        ) from error
     sizes = made.payload
     _say(f"{name}: {summary(cls)}")
     facts = [("paper", cls.paper), ("official code", cls.code or "none"), ("source", _file(cls))]

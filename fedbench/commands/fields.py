@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+if TYPE_CHECKING:  # a list of data sets need not wait for it
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 NONE = "or none"
 LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
-def settings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+def settings(model: "type[BaseModel]") -> Iterator[tuple[str, str]]:
     """Each setting of a model and what there is to say of it."""
     for name, field in model.model_fields.items():
         yield name, described(field)
 
 
-def described(field: FieldInfo) -> str:
+def described(field: "FieldInfo") -> str:
     """For example "default 0.8, above 0, at most 1: the mass that is moved"."""
     default = "required" if field.is_required() else f"default {value(field.default)}"
     allowed = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fedbench.commands import details
-from fedbench.commands.options import PLUGIN
+from fedbench.commands.options import PLUGIN, load_plugins
 from fedbench.commands.show import Rows, definitions, show_bibtex, summary
 
 
@@ -88,12 +88,10 @@ KINDS: dict[str, tuple[Callable[[], Rows], Callable[[str], None]]] = {
 def list_(*, kind: str | None, names: tuple[str, ...], cite: bool, plugins: tuple[Path, ...]) -> None:
     """Show what a grid can be made of: all of it, one KIND, or one NAME whole."""
     from fedbench.errors import unknown
-    from fedbench.registry import load_plugin
 
     if kind is not None and kind not in KINDS:
         raise unknown("kind of list", kind, KINDS)
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     if cite:
         _cite(kind, names)
     elif kind and names:

@@ -10,8 +10,22 @@ PLUGIN = click.option(
     "plugins",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Python file that registers methods, datasets or splits; repeatable.",
+    help="Python file that registers methods, datasets, splits, backbones or executors; repeatable.",
 )
+
+
+def load_plugins(paths: tuple[Path, ...]) -> None:
+    """What `--plugin` asks for.
+
+    Raises:
+        FedbenchError: a file is not there or does not import.
+    """
+    from fedbench.registry import load_plugin
+
+    for path in paths:
+        load_plugin(path)
+
+
 SELECT = click.option(
     "--select",
     default="last",

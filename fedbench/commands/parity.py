@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedbench.commands.options import PLUGIN
+from fedbench.commands.options import PLUGIN, load_plugins
 from fedbench.errors import FedbenchError
 
 if TYPE_CHECKING:  # torch is imported when the command runs
@@ -40,10 +40,8 @@ def parity(folder: Path | None, as_json: bool, plugins: tuple[Path, ...]) -> Non
             "which comes with the source code"
         )
     from fedbench.parity.run import run
-    from fedbench.registry import load_plugin
 
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     results = run(folder)
     if as_json:
         click.echo(json.dumps([_as_json(result) for result in results], indent=1, allow_nan=False))

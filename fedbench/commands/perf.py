@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from fedbench.commands.options import PLUGIN, load_plugins
 
 if TYPE_CHECKING:  # torch is imported when the command runs
     from fedbench.perf.measure import Measurement
@@ -35,13 +38,17 @@ def common(command: Callable) -> Callable:
 @click.group(invoke_without_command=True)
 @common
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
+@PLUGIN
 @click.pass_context
-def perf(context: click.Context, as_json: bool, batch: int, **settings: Any) -> None:
+def perf(
+    context: click.Context, as_json: bool, batch: int, plugins: tuple[Path, ...], **settings: Any
+) -> None:
     """Time the engine against the plain path: one client at a time, 77 tokens, pixels at every step.
 
     Without a subcommand: text encoding and every method's local step. Both paths run in turn in one process, so the
     ratio can be trusted where the seconds depend on the machine.
     """
+    load_plugins(plugins)
     if context.invoked_subcommand:
         return
     from fedbench.perf import measure
@@ -80,10 +87,19 @@ def text_encoding(as_json: bool, context_tokens: int, **settings: Any) -> None:
     "--memory-gib", type=click.FloatRange(min=0, min_open=True), default=None, help="As in `bench run`."
 )
 @click.option("--batch", type=click.IntRange(min=1), default=32, show_default=True)
-def step(as_json: bool, method: str, batch: int, memory_gib: float | None, **settings: Any) -> None:
+@PLUGIN
+def step(
+    as_json: bool,
+    method: str,
+    batch: int,
+    memory_gib: float | None,
+    plugins: tuple[Path, ...],
+    **settings: Any,
+) -> None:
     """One local step of a method: loss and gradients of all its tensors."""
     from fedbench.perf import measure
 
+    load_plugins(plugins)
     result = measure.step(method=method, batch=batch, memory_gib=memory_gib, **_prepared(settings))
     _header(as_json)
     _print(result, as_json)

@@ -6,9 +6,12 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console, RenderableType
+
+if TYPE_CHECKING:  # lists of names need not wait for it
+    from rich.console import RenderableType
 
 PIPE_WIDTH = 200
 """Columns where stdout is no terminal: rich would cut tables at 80."""
@@ -17,8 +20,10 @@ Rows = Iterable[tuple[str, str]]
 """Names and their texts."""
 
 
-def show(table: RenderableType) -> None:
+def show(table: "RenderableType") -> None:
     """Print what `fedbench.report.terminal_table` gives."""
+    from rich.console import Console
+
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
 
 

@@ -153,6 +153,22 @@ def test_a_method_of_a_plug_in_is_shown_too(tmp_path):
     assert "% MineOfTheList: nothing to cite" in shown
 
 
+def test_a_method_that_cannot_be_made_without_weights_says_so(tmp_path):
+    plugin = tmp_path / "heavy.py"
+    plugin.write_text(
+        "from fedbench.methods.promptfl import PromptFL\n"
+        "from fedbench.registry import METHODS\n"
+        '@METHODS.register("HeavyOfTheList")\n'
+        "class Heavy(PromptFL):\n"
+        "    def __init__(self, *args, **kwargs):\n"
+        "        super().__init__(*args, **kwargs)\n"
+        "        self.length = self.clip.text.embed([320]).norm().item()\n"
+    )
+    with pytest.raises(FedbenchError, match="HeavyOfTheList: its constructor asks for weights"):
+        bench("methods", "HeavyOfTheList", "--plugin", str(plugin))
+    del METHODS._entries["HeavyOfTheList"]
+
+
 def test_a_dataset_whole():
     text = prose(bench("datasets", "office_caltech10"))
     assert "domains amazon, caltech, dslr, webcam" in text
