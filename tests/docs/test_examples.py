@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from fedbench import cli
-from fedbench.config import RunConfig, Training
+from fedbench.config import Training
 from fedbench.grid.config import GridConfig
+from fedbench.named import run_config
 from fedbench.registry import DATASETS, FORMATS, METHODS
 from fedbench.report import write_report
 from tests.helpers.store_writer import StoreWriter, config, lbn
@@ -202,7 +203,7 @@ def test_the_readme_states_the_defaults() -> None:
         for name in ("rounds", "local_epochs", "batch_size", "participation")
     }
     fields |= {
-        key: RunConfig.of(method="CLIP", dataset="shapes").split_options[key] for key in ("clients", "shots")
+        key: run_config(method="CLIP", dataset="shapes").split_options[key] for key in ("clients", "shots")
     }
     for name, default in fields.items():
         value = ",".join(map(str, default)) if isinstance(default, tuple) else default
