@@ -169,14 +169,22 @@ def check(*things: str | type, plugins: Sequence[str | Path] = ()) -> "list[Prob
 
 def methods() -> "pd.DataFrame":
     """The registered methods: sentence, paper, official code, quirks, hyper-parameters with their defaults."""
-    return _table(METHODS, lambda cls: {"paper": cls.paper, "code": cls.code, "hyper": _defaults(cls.Hyper)})
+    return _table(
+        METHODS,
+        lambda cls: {
+            "paper": cls.paper,
+            "bibtex": cls.bibtex,
+            "code": cls.code,
+            "hyper": _defaults(cls.Hyper),
+        },
+    )
 
 
 def datasets() -> "pd.DataFrame":
-    """The registered data sets: title, number of classes, images in the published parts, quirks, citation."""
+    """The registered data sets: title, number of classes, images in the published parts, quirks, BibTeX."""
     return _table(
         DATASETS,
-        lambda cls: {"classes": cls.n_classes or None, "published": cls.published, "citation": cls.citation},
+        lambda cls: {"classes": cls.n_classes or None, "published": cls.published, "bibtex": cls.bibtex},
     )
 
 

@@ -42,7 +42,7 @@ BY_NAME = {
     "fedbench.clip.load": {"registry"},
     "fedbench.data.facts": {"registry"},
     "fedbench.data.prepare": {"registry"},
-    "fedbench.data.verify": {"named"},
+    "fedbench.data.verify": {"named", "registry"},
 }
 """Files of a low room that look things up by name; no other file of their room imports them."""
 

@@ -65,7 +65,7 @@ class Dataset(Quirky, ABC):
 
     name: str
     title: ClassVar[str]
-    bibtex: ClassVar[str]
+    bibtex: ClassVar[str] = ""
     n_classes: ClassVar[int] = 0
     published: ClassVar[tuple[int, ...]] = ()
     published_sure: ClassVar[bool] = True

@@ -58,8 +58,6 @@ def _there(trial: DatasetTrial) -> bool:
 def it_says_what_it_is(trial: DatasetTrial) -> Iterator[str]:
     if not getattr(trial.cls, "title", ""):
         yield "`title` is empty: what tables call it"
-    if not getattr(trial.cls, "citation", "").endswith("."):
-        yield "`citation` must be a reference that ends with a full stop"
     yield from strange_quirks(trial.cls.quirks)
     if len(trial.cls.published) not in (0, 3):
         yield "`published` must be the numbers of images in train, val and test, or be left out"

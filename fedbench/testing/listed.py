@@ -13,7 +13,7 @@ class Listed(Dataset):
 
     name = "listed"
     title = "Listed"
-    citation = "None."
+    bibtex = ""
     domains: tuple[str, ...] = ("photo", "sketch", "painting", "cartoon")
 
     def __init__(

@@ -61,7 +61,7 @@ class ToyDataset(Dataset):
     """Plain colours in many shades."""
 
     title = "Toy"
-    citation = "None."
+    bibtex = ""
     n_classes = len(COLOURS)
 
     def __init__(self, root: Path, *, allow_missing: bool = False, quirks: Sequence[str] = ()):

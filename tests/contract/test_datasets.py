@@ -1,7 +1,5 @@
 """What every registered dataset must keep to: with real images, else on a small tree in the true format."""
 
-from pathlib import Path
-
 import pytest
 
 from fedbench.data.facts import on_disk
