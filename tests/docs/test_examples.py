@@ -74,8 +74,7 @@ def test_the_suite_of_the_page_is_a_suite(tmp_path: Path) -> None:
     cells = expand(overridden(read(str(suite)), {}))
     assert len(cells) == 2 * 2 * 3 * 4  # data sets, shots, seeds; CLIP, PromptFL twice, FedPGP
     assert (
-        sentence(str(suite))
-        == "Context lengths of PromptFL against FedPGP on two data sets. Settings: ours, chosen on val."
+        sentence(str(suite)) == "Context lengths of PromptFL beside FedPGP; settings are ours, chosen on val."
     )
     assert {(c.dataset, c.split_options["clients"]) for c in cells} == {
         ("caltech101", 10),
