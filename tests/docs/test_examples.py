@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from fedbench import cli
-from fedbench.config import RunConfig, Training
+from fedbench.config import Training
 from fedbench.grid.config import GridConfig
+from fedbench.named import run_config
 from fedbench.registry import DATASETS, FORMATS, METHODS
 from fedbench.report import write_report
 from tests.helpers.store_writer import StoreWriter, config, lbn
@@ -73,8 +74,7 @@ def test_the_suite_of_the_page_is_a_suite(tmp_path: Path) -> None:
     cells = expand(overridden(read(str(suite)), {}))
     assert len(cells) == 2 * 2 * 3 * 4  # data sets, shots, seeds; CLIP, PromptFL twice, FedPGP
     assert (
-        sentence(str(suite))
-        == "Context lengths of PromptFL against FedPGP on two data sets. Settings: ours, chosen on val."
+        sentence(str(suite)) == "Context lengths of PromptFL beside FedPGP; settings are ours, chosen on val."
     )
     assert {(c.dataset, c.split_options["clients"]) for c in cells} == {
         ("caltech101", 10),
@@ -202,7 +202,7 @@ def test_the_readme_states_the_defaults() -> None:
         for name in ("rounds", "local_epochs", "batch_size", "participation")
     }
     fields |= {
-        key: RunConfig.of(method="CLIP", dataset="shapes").split_options[key] for key in ("clients", "shots")
+        key: run_config(method="CLIP", dataset="shapes").split_options[key] for key in ("clients", "shots")
     }
     for name, default in fields.items():
         value = ",".join(map(str, default)) if isinstance(default, tuple) else default
