@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluation_memory.py"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 75 s of CPU; a busy machine took 206 s
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 def test_memory_does_not_grow_with_the_number_of_test_images() -> None:
     """4,000 images are 188 MiB of pixels and 63 MiB of blocks' inputs more than nothing; 500 an eighth of that."""
