@@ -188,6 +188,7 @@ def test_the_examples_about_a_store_run(elsewhere: Path) -> None:
     assert names["r"].root == Path("results/caltech")
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(elsewhere: Path) -> None:
     (block,) = blocks("README.md", "python")
     names = exec_(block.replace("rounds=2, seeds=1", "rounds=0, seeds=1, progress=False"))
@@ -209,7 +210,6 @@ def test_the_readme_states_the_defaults() -> None:
         assert f"--{name.replace('_', '-')} {value}" in text, name
 
 
-@pytest.mark.slow
 def test_the_readme_shows_what_bench_parity_says() -> None:
     from fedbench.commands.parity import _summary
     from fedbench.parity.run import run

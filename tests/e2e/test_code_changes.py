@@ -61,6 +61,7 @@ def status(results: fb.Results, method: str = "Edited") -> dict[str, Any]:
     return json.loads((folder / "status.json").read_text())
 
 
+@pytest.mark.slow
 def test_an_edited_plug_in_is_said_marked_and_run_again_on_request(
     plugin: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., subprocess.Popen[str]]
 GRID = ("run", "--methods", "Alpha,Beta", "--datasets", "dots", "--split", "halves", "--backbone", "tiny")
 

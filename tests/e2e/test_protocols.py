@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--rounds", "1", "--seeds", "1", "--views", "0", "--device", "cpu"]
 TWINS = {
     "base-to-novel": (["local", "base", "novel"], ["--shots", "2"]),
@@ -31,7 +33,6 @@ def records(out: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted(out.glob("cells/*/record.json"))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", TWINS)
 def test_the_twin_runs_offline(tmp_path: Path, cache: Path, protocol: str) -> None:
     columns, more = TWINS[protocol]
@@ -56,7 +57,6 @@ def test_the_twin_runs_offline(tmp_path: Path, cache: Path, protocol: str) -> No
     assert "PromptFL" in done.stdout
 
 
-@pytest.mark.slow
 def test_released_switches_the_suites_quirks_on(tmp_path: Path, cache: Path) -> None:
     out = tmp_path / "store"
     words = ("dirichlet-shapes", "--methods", "CLIP,PromptFL", *SMALL)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["CLIP", "CoOp", "PromptFL", "Prox", "FedPGP"]
 BENCH = [sys.executable, "-m", "fedbench"]
 

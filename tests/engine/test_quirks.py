@@ -57,6 +57,7 @@ def accuracy(journal: list[dict], column: str) -> float:
     return journal[-1]["metrics"][column]["mean"]
 
 
+@pytest.mark.slow
 def test_unordered_names_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
     record, plain = run(tmp_path, cache, **LODO)
     assert record["protocol"]["client_names"] == ["sketch", "negative", "flat"]
@@ -65,6 +66,7 @@ def test_unordered_names_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache
     assert accuracy(mixed, "target") < 20, "of forty classes, few keep their place"
 
 
+@pytest.mark.slow
 def test_mismatched_labels_take_zero_shot_accuracy_to_chance(tmp_path: Path, cache: Path) -> None:
     (_, plain), (_, mixed) = (
         run(tmp_path, cache, **SKEW, quirks=q) for q in (Quirks(), Quirks(split=("mismatched-labels",)))
@@ -142,6 +144,7 @@ def test_a_dropped_client_has_no_number_and_counts_in_no_mean(tmp_path: Path, ca
     assert dropped[1]["participants"] == [0, 1, 2, 3, 4, 6, 7]
 
 
+@pytest.mark.slow
 def test_the_shared_part_of_pfedpt_is_also_scored_without_prompts(tmp_path: Path, cache: Path) -> None:
     changes = {"split": "class-disjoint", "split_options": {"clients": 10, "shots": 1}, "batch_size": 4}
     _, prompted = run(
@@ -208,6 +211,7 @@ class GreyShapes(DATASETS["shapes"]):  # type: ignore[misc]
         return PILImage.new("RGB", image.size) if self.quirk("grey") else image
 
 
+@pytest.mark.slow
 def test_a_cell_with_a_datasets_quirk_leaves_nothing_to_one_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
