@@ -54,7 +54,7 @@ class Task:
         metrics: accuracies by name, in the order of the table's columns; `val` metrics serve selection only.
         columns: the metrics that the table shows.
         summary: "hm" if the table ends with the harmonic mean of the columns, else "".
-        split_notes: what the split did to these images that a reader of numbers must know.
+        notes: what a reader of numbers must know: what the data set says of itself, and what the split did to it.
     """
 
     protocol: str
@@ -65,12 +65,12 @@ class Task:
     metrics: Mapping[str, Metric]
     columns: tuple[str, ...]
     summary: str = ""
-    split_notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know: of the data set, then of the split."""
-        return (*self.dataset.notes(), *self.split_notes)
+    def __post_init__(self) -> None:
+        """A split need not hand on what the data set says of itself."""
+        notes = dict.fromkeys((*self.dataset.notes(), *self.notes))
+        object.__setattr__(self, "notes", tuple(notes))
 
     def description(self) -> dict[str, object]:
         """Everything that decides a number, as JSON: the classes and images of every client and pool."""

@@ -87,4 +87,4 @@ def test_a_cell_says_where_in_a_plug_ins_data_set_it_failed(tmp_path, plugins):
     with pytest.raises(KeyError) as caught:
         dataset.open("x")
     config = RunConfig(method="CLIP", dataset="broken-shapes", backbone="ViT-B-16:random")
-    assert summary(caught.value, config) == "KeyError: 'x' (my_data.py:8; see error.txt)"
+    assert summary(caught.value, config, file="error.txt") == "KeyError: 'x' (my_data.py:8; see error.txt)"

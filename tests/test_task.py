@@ -16,7 +16,7 @@ class Everyone(Split):
         pools = {"test": Pool(dataset.classnames, dataset.parts["test"])}
         return Task(
             self.name, dataset, dataset.classnames, clients, pools, {"global": Metric("test")}, ("global",),
-            split_notes=("a note of its own",),
+            notes=("a note of its own",),
         )  # fmt: skip
 
 
@@ -24,9 +24,9 @@ def test_a_task_says_what_its_data_set_lacks_whoever_made_it(listed):
     task = Everyone(Everyone.Options()).make(listed([(6, 2, 3)] * 3, missing=7242), seed=1)
     missing = "7242 images of the split are missing and were left out"
     assert task.notes == (missing, "a note of its own")
-    assert replace(task, split_notes=()).notes == (missing,)
+    assert replace(task, notes=()).notes == (missing,)
 
 
 def test_notes_do_not_change_what_a_task_is(listed):
     task = Everyone(Everyone.Options()).make(listed([(6, 2, 3)] * 3), seed=1)
-    assert replace(task, split_notes=("other words",)).hash == task.hash
+    assert replace(task, notes=("other words",)).hash == task.hash

@@ -93,7 +93,7 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
 
     clock = Clock(device)
     data = FeatureBatches(task, cache, config, epochs=len(method.phases(config.local_epochs)), device=device)
-    trains = method.trains
+    trains = method.trains and config.rounds > 0
     if trains and config.participation == 1:
         clock("features", data.prepare)
     evaluator = clock("features", lambda: Evaluator(task, cache, device=device))

@@ -44,7 +44,7 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
                     f"no space left on the disk of {path.parent.parent} (or the cache), nothing is lost: "
                     "free some space and run the same command again"
                 ) from error
-            reason = summary(error, config)
+            reason = summary(error, config, file="error.txt")
             if isinstance(error, Skipped):
                 state = "skipped"
                 folder.mark(state, reason)
@@ -54,14 +54,19 @@ def run(config: RunConfig, runtime: Runtime, *, path: Path, progress: Progress) 
         return Outcome(config.cell, state, reason, time.monotonic() - begin)
 
 
-def summary(error: Exception, config: RunConfig) -> str:
-    """The error in one line; one that nobody meant to raise with its place in the method's or data's own file."""
+def summary(error: Exception, config: RunConfig, *, file: str = "") -> str:
+    """The error in one line; one that nobody meant to raise with its place in the method's or data's own file.
+
+    Args:
+        file: where its traceback is to be found.
+    """
     text = " ".join(str(error).split())
     if isinstance(error, FedbenchError):
         return text
     what = f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
     place = innermost(error, *_parts(config))
-    return f"{what} ({f'{place}; ' if place else ''}see error.txt)"
+    more = "; ".join([*([place] if place else []), *([f"see {file}"] if file else [])])
+    return f"{what} ({more})" if more else what
 
 
 def _parts(config: RunConfig) -> Iterator[type]:

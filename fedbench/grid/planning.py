@@ -8,6 +8,7 @@ from typing import Any
 from fedbench.config import RunConfig, Runtime, validated
 from fedbench.errors import FedbenchError
 from fedbench.executors.base import Outcome
+from fedbench.executors.cell import summary
 from fedbench.grid.config import GridConfig
 from fedbench.grid.execute import Display, Planned, execute, plan
 from fedbench.grid.expand import checkpoints, expand, folders
@@ -49,7 +50,14 @@ class PlannedRun:
             FedbenchError: a data set that is not there, a split that cannot be made of it.
         """
         for config in {_task_of(config): config for config in self.pending}.values():
-            make_task(config, self.runtime)
+            try:
+                make_task(config, self.runtime)
+            except FedbenchError:
+                raise
+            except Exception as error:  # of somebody's split or data set: its file and line, and no traceback
+                raise FedbenchError(
+                    f"{config.split} on {config.dataset}: {summary(error, config)}"
+                ) from error
 
     def execute(self, display: Display) -> list[Outcome]:
         """Enter the cells into the store and run what is to be run; one outcome for each cell."""

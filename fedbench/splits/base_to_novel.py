@@ -76,7 +76,7 @@ class BaseToNovel(Split):
             metrics=metrics,
             columns=self.columns,
             summary="hm",
-            split_notes=tuple(notes),
+            notes=tuple(notes),
         )
 
     def _deal(

@@ -75,7 +75,7 @@ class ClassDisjoint(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            split_notes=tuple(notes),
+            notes=tuple(notes),
         )
 
     def _deal(

@@ -74,7 +74,7 @@ class Dirichlet(Split):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            split_notes=tuple(notes),
+            notes=tuple(notes),
         )
 
     def _labeldir(self, dataset: Dataset, *, seed: int) -> dict[str, list[list[Item]]]:

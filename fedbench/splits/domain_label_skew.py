@@ -72,7 +72,7 @@ class DomainLabelSkew(DomainSplit):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            split_notes=tuple(notes),
+            notes=tuple(notes),
         )
 
     def _clients(self, dataset: Dataset, *, seed: int) -> tuple[list[str], dict[str, list[list[Item]]]]:

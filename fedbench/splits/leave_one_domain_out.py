@@ -61,7 +61,7 @@ class LeaveOneDomainOut(DomainSplit):
             pools=pools,
             metrics=metrics,
             columns=self.columns,
-            split_notes=tuple(notes),
+            notes=tuple(notes),
         )
 
     def _client(self, dataset: Dataset, domain: str, *, seed: int) -> Client:

@@ -39,7 +39,6 @@ def appended(*items):
 FIRST = Item("photo/striped red star/train/0000", 0, "photo")
 DATASET_FAULTS = {
     "no title": (dataset(title=""), "it says what it is", "`title` is empty"),
-    "citation": (dataset(citation="Someone"), "it says what it is", "ends with a full stop"),
     "published": (dataset(published=(1, 2)), "it says what it is", "train, val and test"),
     "list of names": (
         dataset(lambda self: setattr(self, "classnames", list(self.classnames))),

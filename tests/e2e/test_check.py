@@ -64,7 +64,7 @@ def test_names_choose_and_datasets_are_looked_for_in_the_data_root(bench, tmp_pa
     assert lines == [
         "class-disjoint: 13 checks passed",
         f"eurosat: 2 checks passed; the others need its images, which are not below '{tmp_path / 'd'}'",
-        "shapes: 9 checks passed",
+        "shapes: 10 checks passed",
     ]
 
 

@@ -64,7 +64,7 @@ def test_the_executor_runs_cells_and_ends_them_when_it_is_closed(tmp_path, plugi
     planned = plan(grid, store, retry_failed=False)
     store.add(grid)
     settings = {"executor": "process-each", "jobs": 2, "plugins": (FAKES,)}
-    with display(Console(file=io.StringIO()), total=len(grid)) as shown:
+    with display(total=len(grid), console=Console(file=io.StringIO())) as shown:
         outcomes = execute(planned, store, Runtime(), display=shown, **settings)
     assert [outcome.state for outcome in outcomes] == ["done", "failed"]
     assert outcomes[1].reason.startswith("ZeroDivisionError: division by zero (fakeworld.py:")

@@ -159,7 +159,9 @@ def test_scores_of_another_shape_are_refused():
             return torch.zeros(len(items), 48)
 
     pools = {"test": Pool(tuple(NAMES), tuple(SimpleNamespace(label=0) for _ in range(4)))}
-    task = Task("p", None, tuple(NAMES), (), pools, {"local": Metric("test")}, ("local",))
+    task = Task(
+        "p", SimpleNamespace(notes=list), tuple(NAMES), (), pools, {"local": Metric("test")}, ("local",)
+    )
     evaluate = Evaluator(task, Data(), device="cpu")
     assert evaluate(federation(Shifted))["local"].shape == (3,)
     with pytest.raises(FedbenchError, match=r"the scores have shape \(1, 5\) and must have \(1, 4, 5\)"):

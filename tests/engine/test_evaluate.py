@@ -1,5 +1,7 @@
 """Accuracies by hand: pools, rows, personal and shared models, in the tower and behind it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -37,7 +39,9 @@ class PixelCache:
 
 def task(**metrics):
     items = tuple(Item(str(n), n % len(NAMES)) for n in range(COUNT))
-    return Task("p", None, tuple(NAMES), (), {"base": Pool(tuple(NAMES), items)}, metrics, ())
+    return Task(
+        "p", SimpleNamespace(notes=list), tuple(NAMES), (), {"base": Pool(tuple(NAMES), items)}, metrics, ()
+    )
 
 
 def by_hand(fed, cache, rows):
