@@ -78,7 +78,7 @@ def test_the_executor_runs_cells_and_ends_them_when_it_is_closed(tmp_path, plugi
     )
     executor.submit(slow, folder.path)
     end = time.monotonic() + 60
-    while not folder.locked and time.monotonic() < end:
+    while folder.status.state != "running" and time.monotonic() < end:
         assert executor.poll() == []
     assert not executor.ready()
     executor.close()

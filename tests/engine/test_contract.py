@@ -155,6 +155,9 @@ def test_scores_of_another_shape_are_refused():
             return super().logits(p, images, classnames).amax(1)
 
     class Data:
+        def ensure(self, items, views):
+            """They are there."""
+
         def rows(self, items, view):
             return torch.zeros(len(items), 48)
 
