@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cell:
+class StoredCell:
     """One cell of a store: its configuration, its state, and why it has that state."""
 
     config: RunConfig
@@ -35,12 +35,12 @@ class Results:
         self._store = Store(root)
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[StoredCell]:
         """All cells, in the grid's order."""
         found = []
         for folder in Store(self.root).cells():
             status = folder.status
-            found.append(Cell(folder.config, status.state, status.reason, folder.path))
+            found.append(StoredCell(folder.config, status.state, status.reason, folder.path))
         return found
 
     def frame(self) -> "pd.DataFrame":

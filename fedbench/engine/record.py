@@ -8,7 +8,7 @@ from fedbench.engine.environment import environment
 from fedbench.engine.memory import peak_bytes
 from fedbench.method import Method
 from fedbench.store.schema import (
-    Backbone,
+    BackboneFacts,
     Environment,
     Hashes,
     Parameters,
@@ -59,7 +59,7 @@ def record(
             unreadable=task.dataset.unreadable,
             notes=tuple(dict.fromkeys([*task.dataset.notes(), *task.notes])),  # a split may not repeat them
         ),
-        backbone=Backbone(
+        backbone=BackboneFacts(
             name=config.backbone,
             weights=clip.weights_hash,
             label=clip.label,

@@ -17,7 +17,7 @@ from fedbench.report.figures import (
     MANY,
     SMALL,
     TEXT,
-    Look,
+    Style,
     figure,
     footnote,
     legend,
@@ -50,7 +50,7 @@ class Panel:
     target: str | None = None
 
 
-def curves(table: Table, dataset: str, look: Mapping[str, Look]) -> Figure:
+def curves(table: Table, dataset: str, look: Mapping[str, Style]) -> Figure:
     """The mean over seeds at every round that all seeds of a row evaluated, in a band of ± sample std.
 
     Methods that train nothing are dashed horizontal lines; a single seed has no band.
@@ -108,7 +108,7 @@ def series(entries: list[Entry], column: str) -> dict[int, list[float]]:
     return {n: [f[n] for f in found] for n in sorted(common)}
 
 
-def _draw(axes: Axes, entries: list[Entry], column: str, look: Look, row: str, *, band: float) -> None:
+def _draw(axes: Axes, entries: list[Entry], column: str, look: Style, row: str, *, band: float) -> None:
     points = series(entries, column)
     if not points:
         return
@@ -135,7 +135,7 @@ def _draw(axes: Axes, entries: list[Entry], column: str, look: Look, row: str, *
     )
 
 
-def _handle(row: str, entries: list[Entry], look: Look) -> Line2D:
+def _handle(row: str, entries: list[Entry], look: Style) -> Line2D:
     """The row's line in the legend."""
     handle = Line2D([], [], color=look.colour, linewidth=1.4, markersize=4, label=row)
     if all(e.cell.untrained_method for e in entries):

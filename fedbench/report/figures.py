@@ -43,7 +43,7 @@ LINES: tuple[Line, ...] = get_args(Line)
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """How a row is drawn, in every figure of the store."""
 
     colour: str
@@ -51,13 +51,13 @@ class Look:
     line: Line
 
 
-def looks(tables: Sequence[Table]) -> dict[str, Look]:
+def looks(tables: Sequence[Table]) -> dict[str, Style]:
     """A look for each row of the store; from the thirteenth row on, colours come again with another dash."""
     rows = list(dict.fromkeys(row for table in tables for row in table.labels))
     n = len(PALETTE)
     # Markers go round out of step with the colours, so that no pair of both repeats before long.
     return {
-        row: Look(PALETTE[i % n], MARKERS[(i + i // n) % n], LINES[i // n % 3]) for i, row in enumerate(rows)
+        row: Style(PALETTE[i % n], MARKERS[(i + i // n) % n], LINES[i // n % 3]) for i, row in enumerate(rows)
     }
 
 

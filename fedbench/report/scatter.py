@@ -13,7 +13,7 @@ from fedbench.report.figures import (
     MANY,
     SMALL,
     TEXT,
-    Look,
+    Style,
     figure,
     footnote,
     ink,
@@ -40,7 +40,7 @@ BAR = 0.6
 Point = tuple[str, Value, Value]
 
 
-def scatter(table: Table, section: Section, look: Mapping[str, Look]) -> Figure | None:
+def scatter(table: Table, section: Section, look: Mapping[str, Style]) -> Figure | None:
     """Means over seeds with ± sample std as error bars. None if the protocol has fewer than two columns."""
     columns = [m for m in table.columns if m in section.metrics]
     if len(columns) < 2:
@@ -81,7 +81,7 @@ def scatter(table: Table, section: Section, look: Mapping[str, Look]) -> Figure 
     return fig
 
 
-def _name(fig: Figure, axes: Axes, points: list[Point], look: Mapping[str, Look]) -> None:
+def _name(fig: Figure, axes: Axes, points: list[Point], look: Mapping[str, Style]) -> None:
     """Names beside the points; where many points crowd, a legend beside the axes."""
     fig.draw_without_rendering()  # fixes the limits, which the names' places depend on
     rows = [row for row, *_ in points]
@@ -99,7 +99,7 @@ def _name(fig: Figure, axes: Axes, points: list[Point], look: Mapping[str, Look]
     legend(fig, [_handle(row, look[row]) for row in rows], left=WIDTH + 0.05, top=TOP)
 
 
-def _handle(row: str, look: Look) -> Line2D:
+def _handle(row: str, look: Style) -> Line2D:
     """The row's point in the legend."""
     handle = Line2D([], [], color=look.colour, linestyle="none", markersize=MARKER - 1, label=row)
     handle.set_marker(look.marker)

@@ -13,7 +13,7 @@ from fedbench.config import RunConfig, canonical, validated
 from fedbench.errors import FedbenchError
 from fedbench.store.cells import CellFolder, Store
 from fedbench.store.journal import read_lines
-from fedbench.store.schema import Metric, Record, Status, load, load_object
+from fedbench.store.schema import Accuracy, Record, Status, load, load_object
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _rounds(file: Path, record: Record, remedy: str) -> tuple[EvaluatedRound, ..
     return tuple(rounds[n] for n in sorted(rounds))
 
 
-def _evaluated(number: int, metrics: dict[str, Metric]) -> EvaluatedRound:
+def _evaluated(number: int, metrics: dict[str, Accuracy]) -> EvaluatedRound:
     means = {name: metric.mean for name, metric in metrics.items() if metric.mean is not None}
     clients = {
         name: tuple(math.nan if x is None else x for x in metric.clients) for name, metric in metrics.items()

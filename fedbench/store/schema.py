@@ -63,7 +63,7 @@ class Protocol(Part):
     )
 
 
-class Backbone(Part):
+class BackboneFacts(Part):
     """The frozen model."""
 
     name: str = Field(examples=["tiny"])
@@ -130,7 +130,7 @@ class Record(Part):
     cell: str = Field(examples=["FedPGP-shapes-base-to-novel-s1-0a1b2c3d"])
     config: CellConfig = Field(examples=[{"...": "as in config.json"}])
     protocol: Protocol
-    backbone: Backbone
+    backbone: BackboneFacts
     hashes: Hashes
     rounds: int = Field(examples=[25], description="The last round; 0 for a method that trains nothing.")
     parameters: Parameters
@@ -145,7 +145,7 @@ class Record(Part):
     )
 
 
-class Metric(Part):
+class Accuracy(Part):
     """An accuracy in percent: of each client (None: a quirk drops it), and the mean over those that have one."""
 
     mean: float | None
@@ -176,7 +176,7 @@ class RoundLine(Part):
         examples=[{"ce": 1.234, "contrastive": 0.51}],
         description="Means over local steps and participants.",
     )
-    metrics: dict[str, Metric] = Field(
+    metrics: dict[str, Accuracy] = Field(
         default={},
         examples=[
             {

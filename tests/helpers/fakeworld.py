@@ -144,7 +144,7 @@ def _record(config: RunConfig, found: str) -> schema.Record:
             train_images=32,
             source="built-in",
         ),
-        backbone=schema.Backbone(name=config.backbone, weights="0", label="", trained=True),
+        backbone=schema.BackboneFacts(name=config.backbone, weights="0", label="", trained=True),
         hashes=schema.Hashes(split=found, weights="0"),
         rounds=config.rounds,
         parameters=schema.Parameters(trainable=1, shared=1, personal=0),

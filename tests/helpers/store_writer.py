@@ -10,11 +10,11 @@ from typing import Any
 from fedbench.config import SCHEMA, Quirks, RunConfig, canonical
 from fedbench.store.files import write_json
 from fedbench.store.schema import (
-    Backbone,
+    Accuracy,
+    BackboneFacts,
     Environment,
     GridFile,
     Hashes,
-    Metric,
     Parameters,
     Payload,
     Protocol,
@@ -121,7 +121,9 @@ def record_of(cell: RunConfig, rounds: Rounds = ({},)) -> Record:
             train_images=320,
             source="built-in",
         ),
-        backbone=Backbone(name=cell.backbone, weights="ffff000011112222", label="miniature", trained=True),
+        backbone=BackboneFacts(
+            name=cell.backbone, weights="ffff000011112222", label="miniature", trained=True
+        ),
         hashes=Hashes(
             split=split_hash(cell.dataset, cell.seed, str(cell.split_options)), weights="ffff000011112222"
         ),
@@ -155,10 +157,10 @@ def _line(number: int, metrics: Mapping[str, float | Sequence[float]]) -> RoundL
     )
 
 
-def _metric(found: float | Sequence[float]) -> Metric:
+def _metric(found: float | Sequence[float]) -> Accuracy:
     """nan stands for a number that is not there."""
     clients = [found, found] if isinstance(found, int | float) else list(found)
     mean = sum(clients) / len(clients)
-    return Metric(
+    return Accuracy(
         mean=None if math.isnan(mean) else mean, clients=tuple(None if math.isnan(x) else x for x in clients)
     )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fedbench.config import RunConfig
 from fedbench.store.page import FILES, example, filled
-from fedbench.store.schema import CellConfig, GridFile, Metric, Record, RoundLine
+from fedbench.store.schema import Accuracy, CellConfig, GridFile, Record, RoundLine
 from tests.helpers.store_writer import config, record_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "store.md"
@@ -41,7 +41,7 @@ def test_a_record_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_numbers_are_finite(wrong: float) -> None:
     with pytest.raises(ValidationError, match="finite"):
-        Metric(mean=wrong)
+        Accuracy(mean=wrong)
     with pytest.raises(ValidationError, match="finite"):
         RoundLine(round=1, losses={"ce": wrong})
     with pytest.raises(ValidationError, match="finite"):
