@@ -23,11 +23,11 @@ demo: setup
 	$(BIN)/bench run zoo --jobs 2
 
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # everything but the tests that are marked as slow: while you write
 test-quick: setup
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .
