@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedbench.clip.protocol import BackboneLoader
+from fedbench.clip.loader import BackboneLoader
 from fedbench.executors.base import Outcome
 from fedbench.executors.in_process import InProcess
 from fedbench.registry import BACKBONES

@@ -32,7 +32,7 @@ def data(counts, *, epochs=2, preparation=None, **settings):
         Client(f"client {k}", tuple(Item(str(100 * k + i), i % 5) for i in range(n)))
         for k, n in enumerate(counts)
     )
-    dataset = SimpleNamespace(preparation=preparation)
+    dataset = SimpleNamespace(notes=list, preparation=preparation)
     task = Task("p", dataset, tuple("abcde"), clients, {}, {}, ())
     config = RunConfig(
         method="m", dataset="d", **{"batch_size": 4, "rounds": 3, "local_epochs": epochs} | settings
