@@ -81,18 +81,18 @@ def plan(suite: str | None = None, **keywords: Any) -> PlannedRun:
         rest["out"] = Path(rest["out"])
     plugins = rest.pop("plugins", ())
     files = tuple(map(Path, [plugins] if isinstance(plugins, str | Path) else plugins))
-    typed = _named(grid)
-    if typed and rest.get("jobs", 1) > 1:
+    own = _named(grid)
+    if own and (rest.get("jobs", 1) > 1 or rest.get("executor") not in (None, "in-process")):
         raise FedbenchError(
-            f"{', '.join(typed)}: other processes cannot import a class that was typed into this one; put it into a "
+            f"{', '.join(own)}: other processes do not know a class that was handed to this one; register it in a "
             "file and name that in plugins=, or use jobs=1"
         )
     return planned(Wish(suite, grid=grid, runtime=runtime, plugins=files, **rest))
 
 
 def _named(grid: dict[str, Any]) -> list[str]:
-    """Put names in place of classes, and register these; the names of classes that no other process can import."""
-    typed: list[str] = []
+    """Put names in place of classes, and register these; the names of those that other processes would not find."""
+    own: list[str] = []
     kinds: dict[str, Registry[Any]] = {"methods": METHODS, "datasets": DATASETS, "split": SPLITS}
     for key, registry in kinds.items():
         given = grid.get(key)
@@ -102,12 +102,12 @@ def _named(grid: dict[str, Any]) -> list[str]:
             name = cls.__dict__.get("name", cls.__name__)
             if name not in registry or registry[name] is not cls:
                 registry.register(name)(cls)
-            if cls.__module__ == "__main__":
-                typed.append(name)
+            if not cls.__module__.startswith(("fedbench.", "fedbench_plugin_")):
+                own.append(name)
         if classes:
             names = [x.name if isinstance(x, type) else x for x in several]  # type: ignore[attr-defined]
             grid[key] = names if key != "split" else names[0]
-    return typed
+    return own
 
 
 def load(store: str | Path) -> Results:

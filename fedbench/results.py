@@ -32,7 +32,7 @@ class Results:
             FedbenchError: there is no store at `root`.
         """
         self.root = root
-        self._store = Store(root)
+        Store(root)
 
     @property
     def cells(self) -> list[StoredCell]:

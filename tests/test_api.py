@@ -111,8 +111,11 @@ def test_a_class_is_a_method(results: fb.Results, monkeypatch: pytest.MonkeyPatc
     )
     table = found.table()
     assert (table.loc["Mine"] == table.loc["PromptFL"])[table.loc["Mine"].notna()].all()
-    with pytest.raises(FedbenchError, match=r"registered twice|typed into this one"):
-        fb.plan(**{**SMALL, "methods": [type("CLIP", (Mine,), {"__module__": "__main__"})]}, jobs=2)
+    for settings in ({"jobs": 2}, {"executor": "local"}):
+        with pytest.raises(FedbenchError, match="Mine: other processes do not know a class"):
+            fb.plan(**{**SMALL, "methods": [Mine]}, **settings)
+    with pytest.raises(FedbenchError, match="method 'CLIP' is registered twice"):
+        fb.plan(**{**SMALL, "methods": [type("CLIP", (Mine,), {})]})
 
 
 def test_arguments_that_nobody_knows_are_refused_with_the_nearest() -> None:

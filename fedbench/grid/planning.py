@@ -16,6 +16,7 @@ from fedbench.grid.suites import overridden, read
 from fedbench.named import make_task
 from fedbench.registry import load_plugin
 from fedbench.store.cells import Store
+from fedbench.task import Task
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,7 @@ class PlannedRun:
             FedbenchError: a data set that is not there, a split that cannot be made of it.
         """
         for config in {_task_of(config): config for config in self.pending}.values():
-            try:
-                make_task(config, self.runtime)
-            except FedbenchError:
-                raise
-            except Exception as error:  # of somebody's split or data set: its file and line, and no traceback
-                raise FedbenchError(
-                    f"{config.split} on {config.dataset}: {summary(error, config)}"
-                ) from error
+            _made(config, self.runtime)
 
     def execute(self, display: Display) -> list[Outcome]:
         """Enter the cells into the store and run what is to be run; one outcome for each cell."""
@@ -179,9 +173,23 @@ def conclusion(outcomes: Sequence[Outcome], store: Store) -> tuple[list[str], st
 def _present_hash(config: RunConfig, runtime: Runtime) -> str | None:
     """The split that the data of this machine would give a finished cell; None where its data are elsewhere."""
     try:
-        return make_task(config, runtime).hash
+        return _made(config, runtime).hash
     except FedbenchError:
         return None
+
+
+def _made(config: RunConfig, runtime: Runtime) -> Task:
+    """The cell's task.
+
+    Raises:
+        FedbenchError: as `make_task`; also for what somebody's split or data set raises, with its file and line.
+    """
+    try:
+        return make_task(config, runtime)
+    except FedbenchError:
+        raise
+    except Exception as error:
+        raise FedbenchError(f"{config.split} on {config.dataset}: {summary(error, config)}") from error
 
 
 def _task_of(config: RunConfig) -> str:

@@ -70,7 +70,7 @@ def test_local_rows_are_all_test_images_of_the_clients_own_classes(seven) -> Non
 
 
 def test_published_lists_are_those_of_the_papers_code(seven) -> None:
-    """An independent derivation of spec 2.1-2.3 with the global generator, as that code uses it."""
+    """An independent derivation of CoOp's split, with the global generator, as that code uses it."""
     state = random.getstate()
     random.seed(5)
     few: dict[int, list] = {}

@@ -36,7 +36,7 @@ def test_published_clients_own_the_recorded_classes(listed, classes: str) -> Non
 
 
 def test_published_images_are_drawn_after_the_reset_and_not_from_the_seed(listed) -> None:
-    """An independent derivation of spec 2.3-2.4 (all, without USEALL) with the global generator, as there."""
+    """An independent derivation of the released split (all classes), with the global generator, as there."""
     dataset = listed([(6, 1, 1)] * 4, order=[2, 0, 3, 1])
     state = random.getstate()
     random.seed(2023)
