@@ -9,13 +9,6 @@ class CIFAR10(BatchDataset):
     """torchvision's files, read without running them."""
 
     title = "CIFAR-10"
-    bibtex = """@techreport{krizhevsky2009learning,
-        author = {Krizhevsky, Alex},
-        title = {Learning Multiple Layers of Features from Tiny Images},
-        institution = {University of Toronto},
-        year = {2009},
-    }"""
-
     image_folders = (
         "cifar-10/cifar-10-batches-py",  # FedPGP
         "cifar-10-batches-py",  # torchvision

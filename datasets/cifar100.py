@@ -9,13 +9,6 @@ class CIFAR100(BatchDataset):
     """torchvision's files, read without running them. `superclasses` is what the files say."""
 
     title = "CIFAR-100"
-    bibtex = """@techreport{krizhevsky2009learning,
-        author = {Krizhevsky, Alex},
-        title = {Learning Multiple Layers of Features from Tiny Images},
-        institution = {University of Toronto},
-        year = {2009},
-    }"""
-
     image_folders = (
         "cifar-100/cifar-100-python",  # FedPGP
         "cifar-100-python",  # torchvision

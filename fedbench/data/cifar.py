@@ -34,6 +34,12 @@ class BatchDataset(Dataset):
     label_key: ClassVar[str]
     group_key: ClassVar[str] = ""
     statistics: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]]
+    bibtex = """@techreport{krizhevsky2009learning,
+        author = {Krizhevsky, Alex},
+        title = {Learning Multiple Layers of Features from Tiny Images},
+        institution = {University of Toronto},
+        year = {2009},
+    }"""
     quirks = {
         "cifar-preprocess": "normalised with CIFAR's statistics instead of CLIP's, then resized as a tensor; the same "
         "in training and tests, no augmentation"
@@ -47,7 +53,7 @@ class BatchDataset(Dataset):
                 batch or images are missing without `allow_missing`; no training or no test image; unknown quirk.
         """
         super().__init__(root, allow_missing=allow_missing, quirks=quirks)
-        self.folder = self._find(root)
+        self.folder = self._find_images(root)
         self.source = "official"
         self._check_meta()
         self._batches: dict[str, np.ndarray] = {}
@@ -81,16 +87,6 @@ class BatchDataset(Dataset):
     def fingerprint(self, item: Item) -> str:
         """Size and time of change, when it was read, of the batch that holds the image."""
         return self._fingerprints[item.key.partition("/")[0]]
-
-    def _find(self, root: Path) -> Path:
-        for folder in self.image_folders:
-            if (root / folder).is_dir():
-                return root / folder
-        looked = " or ".join(self.image_folders)
-        raise FedbenchError(
-            f"{self.name}: no images: looked for {looked} below '{root}'; "
-            f"name the folder with --data-root, or get the images: {self.download}"
-        )
 
     def _load(self, path: Path) -> dict[Any, Any]:
         content = safe_pickle.load(path)

@@ -152,3 +152,18 @@ class Dataset(Quirky, ABC):
         if self.unreadable:
             notes.append(f"{self.unreadable} images of the split are unreadable and were left out")
         return notes
+
+    def _find_images(self, root: Path) -> Path:
+        """The image folder below the data root, in the first layout that is there.
+
+        Raises:
+            FedbenchError: there is none; the message says how to get the images.
+        """
+        for folder in self.image_folders:
+            if (root / folder).is_dir():
+                return root / folder
+        looked = " or ".join(self.image_folders)
+        raise FedbenchError(
+            f"{self.name}: no images: looked for {looked} below '{root}'; "
+            f"name the folder with --data-root, or get the images: {self.download}"
+        )

@@ -197,16 +197,6 @@ class FolderDataset(Dataset):
     def _gone(self, path: Path) -> FedbenchError:
         return FedbenchError(f"{self.name}: image {path} is missing; restore it or use --allow-missing")
 
-    def _find_images(self, root: Path) -> Path:
-        for folder in self.image_folders:
-            if (root / folder).is_dir():
-                return root / folder
-        looked = " or ".join(self.image_folders)
-        raise FedbenchError(
-            f"{self.name}: no images: looked for {looked} below '{root}'; "
-            f"name the folder with --data-root, or get the images: {self.download}"
-        )
-
     def _find_split(self, root: Path) -> Path | None:
         """CoOp's JSON in the dataset's folder: in that of the images, else in that of another layout."""
         if not self.split_file:
