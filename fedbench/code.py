@@ -15,7 +15,9 @@ from fedbench.registry import BACKBONES, DATASETS, METHODS, SPLITS
 CONTRACTS = ("fedbench.method", "fedbench.task", "fedbench.data.dataset", "fedbench.clip.protocol")
 """Modules of the classes that methods, splits, data sets and backbones inherit from: part of the engine."""
 
-ENGINE = ("method.py", "learned.py", "quirks.py", "seeds.py", "task.py", "clip", "data", "engine")
+ENGINE = (
+    "method.py", "learned.py", "aggregation.py", "quirks.py", "seeds.py", "task.py", "clip", "data", "engine",
+)  # fmt: skip
 """What computes every cell's numbers, below fedbench's folder."""
 
 

@@ -105,6 +105,7 @@ def make_task(config: RunConfig, runtime: Runtime) -> Task:
         FedbenchError: the data set is not there, or the split cannot be made of it.
     """
     dataset = _dataset(
+        DATASETS[config.dataset if config.dataset in DATASETS else FOLDER],
         config.dataset,
         config.quirks.dataset,
         root=runtime.data_root,
@@ -118,11 +119,25 @@ def make_task(config: RunConfig, runtime: Runtime) -> Task:
 
 @lru_cache(maxsize=1)
 def _dataset(
-    name: str, quirks: tuple[str, ...], *, root: Path, allow_missing: bool, folder: Path | None
+    cls: type[Dataset],
+    name: str,
+    quirks: tuple[str, ...],
+    *,
+    root: Path,
+    allow_missing: bool,
+    folder: Path | None,
 ) -> Dataset:
-    """A process keeps the last data set for its next cell: listing a million files takes its time."""
+    """A process keeps the last data set for its next cell: listing a million files takes its time.
+
+    `cls` is what the name stands for now: in a notebook that may change.
+    """
     folders = {name: folder} if folder else {}
     return make_dataset(name, root, allow_missing=allow_missing, quirks=quirks, folders=folders)
+
+
+def look_again() -> None:
+    """Forget the data set that is kept: a new run sees what is on the disk now."""
+    _dataset.cache_clear()
 
 
 def run_config(

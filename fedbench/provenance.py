@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-PLUGGED = ("fedbench.methods.", "fedbench.datasets.", "fedbench.splits.")
+PLUGGED = ("fedbench.methods.", "fedbench.datasets.", "fedbench.splits.", "fedbench.world.")
 """Modules of fedbench that count like a user's own; the rest, its core, goes by its version."""
 
 INSTALLED = {"site-packages", "dist-packages"}

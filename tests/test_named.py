@@ -1,5 +1,6 @@
 """Datasets by name: registered ones, and `folder:PATH` with its canonical name."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from fedbench.datasets.shapes import Shapes
 from fedbench.errors import FedbenchError
 from fedbench.named import digest, make_dataset, resolve
+from fedbench.registry import DATASETS
 from tests.helpers.trees import class_folders, image, plant
 
 
@@ -169,3 +171,49 @@ def test_real_images_as_folders(shared: Path) -> None:
     assert (len(pacs.classnames), sum(map(len, pacs.parts.values())), pacs.unreadable) == (7, 168, 0)
     cifar = make_dataset("folder:cifar-10-jpeg", shared / "data", allow_missing=True)
     assert [len(cifar.parts[part]) for part in ("train", "val", "test")] == [600, 0, 200]
+
+
+def test_a_class_that_was_defined_anew_is_not_the_one_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook one process sees several versions of a data set under one name."""
+    from fedbench.config import Runtime
+    from fedbench.named import make_task, run_config
+
+    list(DATASETS)
+    monkeypatch.setattr(DATASETS, "_entries", dict(DATASETS._entries))
+    config = run_config(method="CLIP", dataset="anew", backbone="tiny", split_options={"shots": 1})
+    seen = []
+    for _ in range(2):
+        monkeypatch.delitem(DATASETS._entries, "anew", raising=False)
+        cls = type("Anew", (DATASETS["shapes"],), {})
+        DATASETS.register("anew")(cls)
+        seen.append(type(make_task(config, Runtime(data_root=tmp_path)).dataset) is cls)
+    assert seen == [True, True]
+
+
+def test_a_new_run_lists_the_images_anew(tmp_path: Path) -> None:
+    """A long-lived process must see the images that its user has added meanwhile."""
+    from fedbench.grid.planning import Wish, planned
+    from fedbench.named import make_task
+
+    plant("eurosat", "eurosat/2750", tmp_path)
+    grid = {
+        "methods": ["CLIP"],
+        "datasets": ["eurosat"],
+        "backbone": "tiny",
+        "seeds": [1],
+        "split": "dirichlet",
+        "split_options": {"clients": 2, "min_size": 1},
+    }
+
+    def missing() -> int:
+        ready = planned(
+            Wish(grid=grid, out=tmp_path / "out", runtime={"data_root": tmp_path, "allow_missing": True})
+        )
+        return make_task(ready.cells[0].config, ready.runtime).dataset.missing
+
+    before = missing()
+    there = next((tmp_path / "eurosat/2750").rglob("*.jpg"))
+    shutil.copy(there, there.with_name(there.name.replace("_", "_9")))
+    assert missing() == before - 1

@@ -12,6 +12,7 @@ import torch
 
 from fedbench import clip as clip_package
 from fedbench.clip import FrozenCLIP
+from fedbench.clip.loader import BackboneLoader
 from fedbench.code import code_of
 from fedbench.config import RunConfig, Runtime
 from fedbench.engine.batches import FeatureBatches
@@ -25,7 +26,7 @@ from fedbench.method import Method
 from fedbench.named import make_task
 from fedbench.progress import Progress
 from fedbench.quirks import ENGINE, ROUND_ZERO_ALL
-from fedbench.registry import METHODS
+from fedbench.registry import BACKBONES, METHODS
 from fedbench.store.files import write_json
 from fedbench.store.journal import Journal
 from fedbench.store.schema import Record
@@ -123,14 +124,18 @@ def run_cell(config: RunConfig, runtime: Runtime, *, folder: Path, progress: Pro
 
 
 @lru_cache(maxsize=1)
-def _backbone(name: str, precision: str, device: str, path: Path | None) -> FrozenCLIP:
+def _backbone(
+    cls: type[BackboneLoader] | None, name: str, precision: str, device: str, path: Path | None
+) -> FrozenCLIP:
     loaded = clip_package.load(name, checkpoints={name: path} if path else None)
     return loaded.to(device, precision=precision)
 
 
 def load_backbone(name: str, precision: str, runtime: Runtime) -> FrozenCLIP:
     """The frozen CLIP on its device; a process keeps the last one for its next cell."""
-    return _backbone(name, precision, runtime.device, runtime.checkpoints.get(name))
+    # in a notebook a name may stand for another class by now
+    cls = BACKBONES[name] if name in BACKBONES else None  # noqa: SIM401 (a registry has no get)
+    return _backbone(cls, name, precision, runtime.device, runtime.checkpoints.get(name))
 
 
 def _clients_at_once(federation: Federation, data: FeatureBatches, runtime: Runtime) -> int:

@@ -16,6 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fedbench.store.files import shared_mode
+
 SEGMENT_BYTES = 2**26
 """Features in a file, and so held in memory until they are written."""
 
@@ -23,9 +25,6 @@ SEGMENT_IMAGES = 2048
 """Images in a file: so much work is lost when a fill is killed."""
 
 SUFFIX = ".safetensors"
-
-UMASK = os.umask(0)
-os.umask(UMASK)  # there is no other way to ask for it
 
 _sound: set[tuple[Path, int, int]] = set()
 """Files that this process has found whole, with their size and time of change."""
@@ -120,7 +119,7 @@ class Segments:
         with temporary.open("rb") as file:
             path = self.folder / f"{_checksum(file)}{SUFFIX}"
             os.fsync(file.fileno())  # else a crash of the machine may leave the name without the content
-        os.chmod(temporary, 0o666 & ~UMASK)  # safetensors makes files private; a cache is often shared
+        os.chmod(temporary, shared_mode())  # safetensors makes files private; a cache is often shared
         os.replace(temporary, path)
         _sound.add(_state(path))
         self._open(path)

@@ -90,8 +90,9 @@ def plan(
         status = folder.status
         changed: tuple[str, ...] = ()
         verb = VERBS[status.state]
-        if status.state in FINAL:
-            changed = changed_parts(folder.code, code_of(config))
+        code = folder.code
+        if status.state == "done" or (status.state in FINAL and code):  # without code it never began to run
+            changed = changed_parts(code, code_of(config))
         if status.state == "done" and not changed and split_hash(config) not in (None, folder.split_hash):
             changed = ("data",)
         retry = retry_changed or status.state != "done" if changed else retry_failed and verb == "leave"
@@ -177,9 +178,8 @@ def _run(waiting: deque[RunConfig], store: Store, runner: Executor, display: Dis
                 waiting.appendleft(configs[outcome.cell])
                 continue
             if outcome.state == "failed" and store.folder(outcome.cell).status.state != "failed":
-                store.folder(outcome.cell).mark(
-                    "failed", outcome.reason
-                )  # its worker could not say so itself
+                # its worker could not say so itself
+                store.folder(outcome.cell).mark("failed", outcome.reason)
             finished.append(outcome)
             display.finish(outcome)
         if waiting and not runner.active():

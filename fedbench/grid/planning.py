@@ -13,7 +13,7 @@ from fedbench.grid.config import GridConfig
 from fedbench.grid.execute import Display, Planned, execute, plan
 from fedbench.grid.expand import checkpoints, expand, folders
 from fedbench.grid.suites import overridden, read
-from fedbench.named import make_task
+from fedbench.named import look_again, make_task
 from fedbench.registry import load_plugin
 from fedbench.store.cells import Store
 from fedbench.task import Task
@@ -96,6 +96,7 @@ def planned(wish: Wish) -> PlannedRun:
     Raises:
         FedbenchError: an unknown name or key, an impossible value, or a store of another comparison.
     """
+    look_again()
     suite = read(wish.suite) if wish.suite else {}
     plugins = tuple(dict.fromkeys((*wish.plugins, *map(Path, suite.get("plugins", ())))))
     for plugin in plugins:

@@ -122,8 +122,9 @@ class CellFolder:
     def mark(self, state: str, reason: str = "", *, changed: Sequence[str] = ()) -> None:
         """Write `status.json`."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        code = self._code or self.status.code  # whoever says that a worker has died did not run the cell
         status = Status(
-            state=state, reason=reason, pid=os.getpid(), updated=now, changed=tuple(changed), code=self._code
+            state=state, reason=reason, pid=os.getpid(), updated=now, changed=tuple(changed), code=code
         )
         write_json(self.path / "status.json", status.content())
 

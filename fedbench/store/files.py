@@ -30,7 +30,7 @@ def replace(path: Path, content: bytes, *, durable: bool) -> None:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files private; a store is often shared
+            os.chmod(name, shared_mode())  # mkstemp makes files private; a store is often shared
             os.replace(name, path)
         except BaseException:  # Ctrl-C too: leave no litter
             with contextlib.suppress(FileNotFoundError):
@@ -90,10 +90,11 @@ def is_disk_full(error: BaseException | None) -> bool:
     return False
 
 
-def _umask() -> int:
+def shared_mode() -> int:
+    """The mode that an ordinarily made file has."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -80,6 +80,9 @@ def test_a_dying_worker_costs_its_own_cell_only(start: Start, tmp_path: Path) ->
     assert "its worker process died" in err
     assert len(hashes(tmp_path / "out")) == 2
     assert "error: 1 of 3 cells failed" in err
+    code, _, err = finish(start(*broken, "--methods", "Beta,Alpha,Plain"))
+    assert code == 1
+    assert "1 of them failed: --retry-failed tries them again" in err, "it is not tried again unasked"
 
 
 def test_two_runs_at_once_run_each_cell_once(start: Start, tmp_path: Path, expected: dict[str, str]) -> None:
